@@ -1,0 +1,1 @@
+"""Array kernels and the data contract: everything else stands on this folder."""

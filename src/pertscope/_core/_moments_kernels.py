@@ -1,0 +1,141 @@
+"""Compiled loops of :mod:`pertscope._core.moments`.
+
+CSR is bound by memory, so its loop keeps two plain sums per gene: v and v**2. A task is at most some
+thousand rows, which bounds the rounding error of its sum of squares by `ROUNDING`; a smaller
+variance is that of a constant. CSC and dense loops sum v - k and (v - k)**2, k being the first value
+met, which stays accurate where the mean is large against the spread, as in image profiles.
+Partial results are merged by Chan's formula, in an order that does not depend on the threads.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+ROUNDING = 1e-12
+
+
+@numba.njit(cache=True, inline="always")
+def _close(n, stored, shift, s1, s2):
+    """Mean and sum of squared deviations of n values, `stored` of which are in s1 and s2."""
+    if stored == 0:
+        return 0.0, 0.0
+    zeros = n - stored
+    s1 -= zeros * shift
+    s2 += zeros * shift * shift
+    d = s1 / n
+    return shift + d, max(s2 - s1 * d, 0.0)
+
+
+@numba.njit(cache=True, inline="always")
+def _merge(n_a, mean_a, m2_a, n_b, mean_b, m2_b):
+    """Chan, Golub and LeVeque's pairwise update."""
+    if n_a == 0:
+        return mean_b, m2_b
+    d = mean_b - mean_a
+    n = n_a + n_b
+    return mean_a + d * (n_b / n), m2_a + m2_b + d * d * (n_a * n_b / n)
+
+
+@numba.njit(cache=True, parallel=True)
+def add_csr(data, indices, indptr, rows, edges, group, slot, n, mean, m2, part_mean, part_m2):
+    """Add the rows of a CSR block, task by task.
+
+    Task t holds ``rows[edges[t]:edges[t + 1]]``, all of ``group[t]``. Where a group is one task
+    (``slot[t] < 0``) it goes straight into `mean` and `m2`, otherwise into its own slot.
+    """
+    n_genes = mean.shape[1]
+    for t in numba.prange(len(group)):
+        s1 = np.zeros(n_genes)
+        s2 = np.zeros(n_genes)
+        for r in range(edges[t], edges[t + 1]):
+            row = rows[r]
+            for i in range(np.uint64(indptr[row]), np.uint64(indptr[row + 1])):
+                j = np.uint32(indices[i])
+                v = np.float64(data[i])
+                s1[j] += v
+                s2[j] += v * v
+        n_t = edges[t + 1] - edges[t]
+        g = group[t]
+        for j in range(n_genes):
+            a = s1[j] / n_t
+            b = s2[j] - s1[j] * a
+            if b < ROUNDING * s2[j]:
+                b = 0.0
+            if slot[t] < 0:
+                mean[g, j], m2[g, j] = _merge(n[g], mean[g, j], m2[g, j], n_t, a, b)
+            else:
+                part_mean[slot[t], j] = a
+                part_m2[slot[t], j] = b
+
+
+@numba.njit(cache=True, parallel=True)
+def add_dense(x, rows, edges, group, slot, n, mean, m2, part_mean, part_m2):
+    """Add the rows of a dense block; tasks as in :func:`add_csr`."""
+    n_genes = mean.shape[1]
+    for t in numba.prange(len(group)):
+        s1 = np.zeros(n_genes)
+        s2 = np.zeros(n_genes)
+        first = rows[edges[t]]
+        n_t = edges[t + 1] - edges[t]
+        for r in range(edges[t], edges[t + 1]):
+            row = rows[r]
+            for j in range(n_genes):
+                d = np.float64(x[row, j]) - np.float64(x[first, j])
+                s1[j] += d
+                s2[j] += d * d
+        g = group[t]
+        for j in range(n_genes):
+            a, b = _close(n_t, n_t, np.float64(x[first, j]), s1[j], s2[j])
+            if slot[t] < 0:
+                mean[g, j], m2[g, j] = _merge(n[g], mean[g, j], m2[g, j], n_t, a, b)
+            else:
+                part_mean[slot[t], j] = a
+                part_m2[slot[t], j] = b
+
+
+@numba.njit(cache=True, parallel=True)
+def merge_parts(n_t, group, slot, n, mean, m2, part_mean, part_m2):
+    """Add the tasks that have a slot to their groups, in the order of the tasks."""
+    n_genes = mean.shape[1]
+    for j in numba.prange(n_genes):
+        seen = n.copy()
+        for t in range(len(group)):
+            if slot[t] >= 0:
+                g = group[t]
+                mean[g, j], m2[g, j] = _merge(
+                    seen[g],
+                    mean[g, j],
+                    m2[g, j],
+                    n_t[t],
+                    part_mean[slot[t], j],
+                    part_m2[slot[t], j],
+                )
+                seen[g] += n_t[t]
+
+
+@numba.njit(cache=True, parallel=True)
+def add_csc(data, indices, indptr, codes, n_block, first_gene, n, mean, m2):
+    """Add a CSC block of genes ``first_gene, first_gene + 1, ...`` of all cells."""
+    n_groups = len(n_block)
+    for c in numba.prange(len(indptr) - 1):
+        stored = np.zeros(n_groups, np.int64)
+        shift = np.zeros(n_groups)
+        s1 = np.zeros(n_groups)
+        s2 = np.zeros(n_groups)
+        for i in range(indptr[c], indptr[c + 1]):
+            g = codes[indices[i]]
+            if g < 0:
+                continue
+            v = np.float64(data[i])
+            if stored[g] == 0:
+                shift[g] = v
+            stored[g] += 1
+            d = v - shift[g]
+            s1[g] += d
+            s2[g] += d * d
+        j = first_gene + c
+        for g in range(n_groups):
+            if n_block[g] > 0:
+                a, b = _close(n_block[g], stored[g], shift[g], s1[g], s2[g])
+                mean[g, j], m2[g, j] = _merge(n[g], mean[g, j], m2[g, j], n_block[g], a, b)

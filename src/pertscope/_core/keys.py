@@ -1,0 +1,50 @@
+"""Every name that pertscope writes into an AnnData, spelled once."""
+
+from __future__ import annotations
+
+UNS = "pertscope"
+"""``adata.uns[UNS]`` holds what pertscope knows of a screen."""
+
+SCREEN = "screen"
+"""``uns[UNS][SCREEN]``: what the columns of the screen mean."""
+
+SPLITS = "splits"
+"""``uns[UNS][SPLITS][split_key]``: how a split was made."""
+
+PREDICTIONS = "predictions"
+"""``uns[UNS][PREDICTIONS][key]``: one AnnData per prediction."""
+
+SCORES = "scores"
+"""``uns[UNS][SCORES]``: the ``uns`` keys of all score tables, in the order in which they were written."""
+
+TRAIN, VAL, TEST = "train", "val", "test"
+PARTS = (TRAIN, VAL, TEST)
+
+PREDICTION, PERTURBATION, STATISTIC, METRIC, VALUE = (
+    "prediction",
+    "perturbation",
+    "statistic",
+    "metric",
+    "value",
+)
+"""Columns of a score table, beside the covariates."""
+
+COUNTS_LAYER = "counts"
+LOG1P = "log1p"
+"""``uns[LOG1P]``: scanpy's own mark of logged data."""
+
+HIGHLY_VARIABLE = "highly_variable"
+DIFFERENTIALLY_EXPRESSED = "differentially_expressed"
+PERTURBED = "perturbed"
+SELECTED = "selected"
+
+
+def check_key(key: object, what: str = "key_added") -> str:
+    """Return `key` if h5ad and zarr can hold it as the name of an entry."""
+    if not isinstance(key, str):
+        raise TypeError(f"`{what}` must be a string, not {type(key).__name__}.")
+    if not key or "/" in key:
+        raise ValueError(
+            f"`{what}`={key!r} cannot be stored: a key must not be empty or contain '/'."
+        )
+    return key

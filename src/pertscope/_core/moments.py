@@ -1,0 +1,181 @@
+"""Number of cells, mean and variance by group and gene, in one pass over a matrix of any kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from pertscope._core.matrix import blocks, is_backed
+from pertscope._core.messages import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROWS_PER_TASK = 4096
+"""A group of more rows than this is shared between threads."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Moments of groups of cells.
+
+    Attributes
+    ----------
+    n
+        Cells per group, int64 ``(groups,)``.
+    mean
+        Means, float64 ``(groups, genes)``; NaN for a group without cells.
+    m2
+        Sums of squared deviations from the mean, float64 ``(groups, genes)``.
+    """
+
+    n: np.ndarray
+    mean: np.ndarray
+    m2: np.ndarray
+
+    @property
+    def variance(self) -> np.ndarray:
+        """Variance with ddof 0, float64 ``(groups, genes)``; NaN for a group without cells."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.m2 / self.n[:, None]
+
+    def __getitem__(self, groups: Any) -> Moments:
+        """Moments of some groups."""
+        return Moments(self.n[groups], self.mean[groups], self.m2[groups])
+
+    def pool(self, codes: np.ndarray, n_groups: int) -> Moments:
+        """Moments of unions of groups: group i goes to ``codes[i]``, or nowhere if negative.
+
+        From condition x batch to condition without reading a cell again.
+        """
+        n = np.zeros(n_groups, np.int64)
+        mean = np.zeros((n_groups, self.mean.shape[1]))
+        m2 = np.zeros_like(mean)
+        for i in np.flatnonzero((codes >= 0) & (self.n > 0)):
+            g, n_i = codes[i], self.n[i]
+            total = n[g] + n_i
+            d = self.mean[i] - mean[g]
+            mean[g] += d * (n_i / total)
+            m2[g] += self.m2[i] + d * d * (n[g] * n_i / total)
+            n[g] = total
+        mean[n == 0] = np.nan
+        return Moments(n, mean, m2)
+
+
+def moments(
+    x: Any, codes: np.ndarray, n_groups: int, *, names: Sequence[str] | None = None
+) -> Moments:
+    """Moments of the rows of `x` by group.
+
+    Parameters
+    ----------
+    x
+        Cells x genes: CSR, CSC or dense in memory, a backed HDF5 or zarr matrix, or a dask array.
+        Read once, block by block; never made dense.
+    codes
+        Group of each row, int ``(cells,)``; negative rows belong to none.
+    n_groups
+        Number of groups.
+    names
+        Names of the genes, for the error message.
+
+    Returns
+    -------
+    Moments in float64. The result has the same bytes for any number of threads.
+
+    Raises
+    ------
+    ValueError
+        If a value is NaN or infinite.
+    """
+    codes = np.ascontiguousarray(codes, dtype=np.int64)
+    if codes.shape != (x.shape[0],):
+        raise ValueError(f"`codes` has shape {codes.shape}, the matrix {x.shape[0]} rows.")
+    n = np.zeros(n_groups, np.int64)
+    mean = np.zeros((n_groups, x.shape[1]))
+    m2 = np.zeros_like(mean)
+    for rows, columns, block in _with_progress(x):
+        n_block = np.bincount(codes[rows][codes[rows] >= 0], minlength=n_groups)
+        _add(block, codes[rows], n_block, columns.start, n, mean, m2)
+        if columns.stop == x.shape[1]:
+            n += n_block
+    _require_finite(mean, m2, names)
+    mean[n == 0] = np.nan
+    return Moments(n, mean, m2)
+
+
+def _add(
+    block: Any,
+    codes: np.ndarray,
+    n_block: np.ndarray,
+    first_gene: int,
+    n: np.ndarray,
+    mean: np.ndarray,
+    m2: np.ndarray,
+) -> None:
+    from pertscope._core import _moments_kernels as kernels
+
+    if sp.issparse(block) and block.format == "csc":
+        kernels.add_csc(
+            block.data, block.indices, block.indptr, codes, n_block, first_gene, n, mean, m2
+        )
+        return
+    rows, edges, group, slot = _tasks(codes, n_block)
+    parts = np.empty((2, int(slot.max(initial=-1)) + 1, mean.shape[1]))
+    if sp.issparse(block):
+        csr = block.tocsr()
+        kernels.add_csr(
+            csr.data, csr.indices, csr.indptr, rows, edges, group, slot, n, mean, m2, *parts
+        )
+    else:
+        dense = np.asarray(block)
+        kernels.add_dense(dense, rows, edges, group, slot, n, mean, m2, *parts)
+    if parts.size:
+        kernels.merge_parts(np.diff(edges), group, slot, n, mean, m2, *parts)
+
+
+def _tasks(
+    codes: np.ndarray, n_block: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Cut rows, sorted by group, into tasks of at most `ROWS_PER_TASK` rows of one group."""
+    small = codes.astype(np.int16) if len(n_block) < 2**15 else codes  # NumPy sorts int16 by radix
+    rows = np.argsort(small, kind="stable")[np.count_nonzero(codes < 0) :]
+    per_group = -(-n_block // ROWS_PER_TASK)
+    group = np.repeat(np.arange(len(n_block)), per_group)
+    within = np.arange(len(group)) - np.repeat(np.cumsum(per_group) - per_group, per_group)
+    starts = (np.cumsum(n_block) - n_block)[group] + within * ROWS_PER_TASK
+    edges = np.append(starts, n_block.sum())
+    split = per_group[group] > 1
+    slot = np.where(split, np.cumsum(split) - 1, -1)
+    return rows, edges, group, slot
+
+
+def _with_progress(x: Any) -> Any:
+    """Blocks of `x`, with a progress bar where they come from disk."""
+    from tqdm.auto import tqdm
+
+    bar = tqdm(
+        total=x.shape[0] * x.shape[1],
+        desc="reading",
+        unit="value",
+        unit_scale=True,
+        disable=not is_backed(x),
+        leave=False,
+    )
+    with bar:
+        for rows, columns, block in blocks(x):
+            yield rows, columns, block
+            bar.update((rows.stop - rows.start) * (columns.stop - columns.start))
+
+
+def _require_finite(mean: np.ndarray, m2: np.ndarray, names: Sequence[str] | None) -> None:
+    bad = np.flatnonzero(~np.isfinite(mean).all(axis=0) | ~np.isfinite(m2).all(axis=0))
+    if bad.size:
+        which = listed(bad if names is None else np.asarray(names)[bad])
+        raise ValueError(
+            f"expression holds NaN or infinite values in {bad.size} gene(s): {which}. "
+            "Remove or impute them first."
+        )

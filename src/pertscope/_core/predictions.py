@@ -1,0 +1,118 @@
+"""Predictions kept in a screen: stored, read, and laid beside the observed conditions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from pertscope._core import keys
+from pertscope._core.conditions import Conditions, conditions_of
+from pertscope._core.messages import listed, nearest
+from pertscope._core.moments import moments
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+    from pertscope._core.screen import Screen
+
+CONTROLS = "controls"
+"""``prediction.uns[CONTROLS]``: predicted controls, set aside."""
+
+
+def stored_predictions(adata: AnnData) -> dict[str, AnnData]:
+    """Predictions in `adata`, in the order in which they were added."""
+    return adata.uns.get(keys.UNS, {}).get(keys.PREDICTIONS, {})
+
+
+def chosen_predictions(adata: AnnData, names: str | Sequence[str] | None) -> dict[str, AnnData]:
+    """Predictions of these names, or all.
+
+    Raises
+    ------
+    KeyError
+        If there is none of that name, or none at all.
+    """
+    stored = stored_predictions(adata)
+    if not stored:
+        raise KeyError(
+            "the screen holds no predictions: call a `ps.tl.fit_*` function, or `ps.pp.add_prediction`."
+        )
+    wanted = list(stored) if names is None else [names] if isinstance(names, str) else list(names)
+    for name in wanted:
+        if name not in stored:
+            raise KeyError(f"the screen holds no prediction {name!r}; {nearest(name, stored)}.")
+    return {name: stored[name] for name in wanted}
+
+
+def align_prediction(prediction: AnnData, adata: AnnData, screen: Screen) -> AnnData:
+    """Copy of `prediction` with the screen's condition columns and genes, controls set aside.
+
+    Raises
+    ------
+    KeyError
+        If a condition column is missing.
+    ValueError
+        If genes are missing or named twice, values are NaN or infinite, or only controls are left.
+    """
+    import anndata as ad
+
+    conditions = conditions_of(prediction.obs, screen)
+    names = prediction.var_names
+    if not names.is_unique:
+        raise ValueError(
+            f"the prediction names gene(s) more than once: {listed(names[names.duplicated()])}."
+        )
+    place = names.get_indexer(adata.var_names)
+    if (place < 0).any():
+        raise ValueError(
+            f"the prediction lacks {int((place < 0).sum())} of the screen's {adata.n_vars} genes: "
+            f"{listed(adata.var_names[place < 0])}. Predict all of them, or subset the screen."
+        )
+    if prediction.X is None:
+        raise ValueError("the prediction has no `.X`.")
+    x = prediction.X if np.array_equal(place, np.arange(len(names))) else prediction.X[:, place]
+    values = x.data if sp.issparse(x) else np.asarray(x)
+    if not np.isfinite(values).all():
+        bad = ~np.isfinite(np.asarray(x.sum(axis=1), dtype=np.float64)).ravel()
+        which = conditions.index[np.unique(conditions.codes[bad])]
+        raise ValueError(f"the prediction holds NaN or infinite values, in {listed(which)}.")
+    is_control = conditions.is_control[conditions.codes]
+    if is_control.all():
+        raise ValueError("the prediction holds no rows but controls.")
+    obs = conditions.table.iloc[conditions.codes].astype("category").set_axis(prediction.obs_names)
+    var = pd.DataFrame(index=adata.var_names.copy())
+
+    def part(rows: np.ndarray) -> AnnData:
+        chosen = obs.loc[rows].copy()
+        for key in chosen:
+            chosen[key] = chosen[key].cat.remove_unused_categories()
+        return ad.AnnData(X=x[rows].copy(), obs=chosen, var=var.copy())
+
+    aligned = part(~is_control)
+    if is_control.any():
+        aligned.uns[CONTROLS] = part(is_control)
+    return aligned
+
+
+def store_prediction(adata: AnnData, key: str, prediction: AnnData) -> None:
+    """Keep an aligned prediction under `key`."""
+    entry = adata.uns.setdefault(keys.UNS, {}).setdefault(keys.PREDICTIONS, {})
+    entry[key] = prediction
+
+
+def predicted_means(prediction: AnnData, screen: Screen) -> tuple[Conditions, np.ndarray]:
+    """Conditions of a stored prediction and their predicted means, float64 ``(conditions, genes)``."""
+    conditions = conditions_of(prediction.obs, screen)
+    x = prediction.X
+    if len(conditions) == prediction.n_obs:
+        means = np.empty((len(conditions), prediction.n_vars))
+        means[conditions.codes] = x.toarray() if sp.issparse(x) else x
+        return conditions, means
+    return conditions, moments(
+        x, conditions.codes, len(conditions), names=prediction.var_names
+    ).mean

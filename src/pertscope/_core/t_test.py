@@ -1,0 +1,76 @@
+"""t-tests of every group against its reference, from moments alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pertscope._core.moments import Moments
+
+VARIANTS = ("t-test", "t-test_overestim_var")
+
+
+@dataclass(frozen=True)
+class TTest:
+    """Results of t-tests, each float64 ``(groups, genes)``."""
+
+    score: np.ndarray
+    p_value: np.ndarray
+    p_adjusted: np.ndarray
+
+
+def t_test(moments: Moments, reference: np.ndarray, *, variant: str = "t-test") -> TTest:
+    """Welch's t-test of each group against its reference group, for every gene.
+
+    ``t = (mean - mean_0) / sqrt(v / n + v_0 / n_0)`` with unbiased variances v and Welch's degrees
+    of freedom. A gene that varies in neither group has score 0 and p-value 1, as in scanpy.
+
+    Parameters
+    ----------
+    moments
+        Moments of the groups.
+    reference
+        Group that each group is compared with, int ``(groups,)``; it may be the same for all.
+    variant
+        ``"t-test"``, or ``"t-test_overestim_var"``, which puts the group's n in place of n_0.
+
+    Returns
+    -------
+    Scores, two-sided p-values, and p-values adjusted by Benjamini and Hochberg within each group.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"`variant`={variant!r} must be one of {VARIANTS}.")
+    n = moments.n[:, None].astype(np.float64)
+    n_0 = n if variant == "t-test_overestim_var" else n[reference]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        unbiased = moments.m2 / (n - 1)
+        a = unbiased / n
+        b = unbiased[reference] / n_0
+        error = a + b
+        score = (moments.mean - moments.mean[reference]) / np.sqrt(error)
+        df = error**2 / (a**2 / (n - 1) + b**2 / (n_0 - 1))
+    undefined = ~np.isfinite(score)
+    score[undefined] = 0.0
+    p_value = _two_sided(score, df)
+    p_value[undefined] = 1.0
+    return TTest(score, p_value, adjust_p_values(p_value))
+
+
+def _two_sided(score: np.ndarray, df: np.ndarray) -> np.ndarray:
+    from scipy.special import stdtr
+
+    return 2 * stdtr(df, -np.abs(score))
+
+
+def adjust_p_values(p_values: np.ndarray) -> np.ndarray:
+    """Benjamini-Hochberg adjusted p-values along the last axis."""
+    m = p_values.shape[-1]
+    order = np.argsort(p_values, axis=-1)
+    scaled = np.take_along_axis(p_values, order, axis=-1) * (m / np.arange(1, m + 1))
+    scaled = np.minimum.accumulate(scaled[..., ::-1], axis=-1)[..., ::-1]
+    adjusted = np.empty_like(scaled)
+    np.put_along_axis(adjusted, order, np.minimum(scaled, 1.0), axis=-1)
+    return adjusted

@@ -1,0 +1,9 @@
+"""Screens to work with: public ones, fetched once, and simulated ones with known truth."""
+
+from __future__ import annotations
+
+from pertscope.datasets._load import load
+from pertscope.datasets._names import names
+from pertscope.datasets._simulate_screen import simulate_screen
+
+__all__ = ["load", "names", "simulate_screen"]

@@ -1,0 +1,100 @@
+"""All scores of a screen in one table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pertscope._core import keys
+from pertscope._core.bootstrap import bootstrap_interval
+from pertscope._core.messages import nearest
+from pertscope._core.score_tables import score_tables
+from pertscope._core.screen import Screen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+QUANTITIES = ("mean", "ci_low", "ci_high", "n_conditions")
+
+
+def scores(
+    adata: AnnData,
+    *,
+    metrics: Sequence[str] | None = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Join all score tables of a screen into one table of predictions x metrics.
+
+    Each score is the mean over conditions, with a percentile bootstrap interval over conditions.
+    Conditions for which a metric is undefined do not enter its mean; how many entered is part of
+    the table.
+
+    Parameters
+    ----------
+    adata
+        Registered screen that was judged by ``ps.ev`` functions.
+    metrics
+        Names of the metrics to keep, such as ``["rmse_mean", "rmse_rank_mean"]``.
+    confidence
+        Coverage of the intervals.
+    seed
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    One row per prediction. Columns have two levels: ``mean``, ``ci_low``, ``ci_high`` (float64),
+    ``n_conditions`` (int64), and the metric, named ``<metric>_<statistic>``: ``scores["mean"]`` is the plain table of
+    predictions x metrics.
+
+    Raises
+    ------
+    KeyError
+        If nothing was judged yet, or there is no such metric.
+
+    Examples
+    --------
+    >>> import pertscope as ps
+    >>> adata = ps.datasets.simulate_screen(n_perturbations=8, n_genes=50, seed=0)
+    >>> ps.pp.register(adata, covariate_keys=["cell_type"])
+    >>> ps.pp.normalize(adata)
+    >>> ps.pp.split_transfer(adata)  # doctest: +ELLIPSIS
+           conditions ...
+    >>> model = ps.tl.fit_mean_effect(adata)
+    >>> ps.ev.error_metrics(adata)
+    >>> ps.get.scores(adata)["mean"]["rmse_mean"].index.tolist()
+    ['mean_effect']
+    """
+    Screen.of(adata)
+    if not 0 < confidence < 1:
+        raise ValueError(f"`confidence`={confidence} must lie between 0 and 1.")
+    table = score_tables(adata)
+    name = table[keys.METRIC].astype(str) + "_" + table[keys.STATISTIC].astype(str)
+    table = table.assign(**{keys.METRIC: name})
+    if metrics is not None:
+        known = name.unique()
+        for metric in metrics:
+            if metric not in known:
+                raise KeyError(f"no scores of {metric!r}; {nearest(metric, known)}.")
+        table = table[name.isin(metrics)]
+    columns = list(metrics) if metrics is not None else list(name.unique())
+    predictions = list(table[keys.PREDICTION].astype(str).unique())
+    rows = {}
+    for (prediction, metric), values in table.groupby(
+        [keys.PREDICTION, keys.METRIC], sort=False, observed=True
+    )[keys.VALUE]:
+        rows[prediction, metric] = bootstrap_interval(
+            values.to_numpy(dtype=float), confidence=confidence, seed=seed
+        )
+    summary = pd.DataFrame.from_dict(rows, orient="index", columns=list(QUANTITIES))
+    summary.index = pd.MultiIndex.from_tuples(summary.index, names=[keys.PREDICTION, keys.METRIC])
+    wide = summary.unstack(keys.METRIC).reindex(
+        index=pd.Index(predictions, name=keys.PREDICTION),
+        columns=pd.MultiIndex.from_product([QUANTITIES, columns], names=[None, keys.METRIC]),
+    )
+    counts = [(QUANTITIES[-1], metric) for metric in columns]
+    wide[counts] = wide[counts].fillna(0).astype("int64")
+    return wide

@@ -1,0 +1,94 @@
+"""Make a screen as unbalanced over its covariates as wanted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pertscope._core.conditions import screen_conditions
+from pertscope._core.imbalance import imbalance_of_counts, perturbations_per_context
+from pertscope._core.screen import Screen, require_actual
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+STEPS = 60
+"""Bisection steps: far below one perturbation."""
+
+
+def subsample_imbalance(
+    adata: AnnData, imbalance: float, *, min_perturbations: int = 30, seed: int = 0
+) -> None:
+    """Drop perturbations from all but the first combination of covariates, in place.
+
+    The number kept in each is drawn at random so that ``1 - H / log k`` comes as near to
+    `imbalance` as whole numbers allow, H being the entropy of the shares of perturbations in
+    the k combinations of covariates. Controls and the first combination stay whole.
+
+    Parameters
+    ----------
+    adata
+        Registered screen with at least two combinations of covariates.
+    imbalance
+        Wanted imbalance: 0 is balanced.
+    min_perturbations
+        Fewest perturbations kept in a combination of covariates (or all it has).
+    seed
+        Seed of the draw.
+
+    Returns
+    -------
+    ``None``. Subsets the cells of `adata`.
+
+    Raises
+    ------
+    ValueError
+        If the screen has one combination of covariates, or the imbalance is out of reach.
+
+    References
+    ----------
+    Wu et al., PerturBench (2024), appendix D.4; the sign of its printed formula is a slip.
+
+    Examples
+    --------
+    >>> import pertscope as ps
+    >>> adata = ps.datasets.simulate_screen(n_perturbations=12, n_genes=50, seed=0)
+    >>> ps.pp.register(adata, covariate_keys=["cell_type"])
+    >>> ps.pp.subsample_imbalance(adata, 0.1, min_perturbations=2)
+    >>> 0.05 < ps.get.imbalance(adata) < 0.15
+    True
+    """
+    conditions = screen_conditions(adata, Screen.of(adata))
+    full = perturbations_per_context(conditions)
+    if len(full) < 2:
+        raise ValueError("the screen has one combination of covariates: it cannot be unbalanced.")
+    least = np.minimum(min_perturbations, full)
+    least[0] = full[0]
+    rng = np.random.default_rng(seed)
+    share = rng.uniform(size=len(full))
+    share[0] = 1.0
+
+    def counts(power: float) -> np.ndarray:
+        return np.maximum(least, np.round(full * share**power)).astype(np.int64)
+
+    low, high = 0.0, 64.0
+    reach = (imbalance_of_counts(counts(low)), imbalance_of_counts(counts(high)))
+    if not reach[0] - 1e-9 <= imbalance <= reach[1] + 1e-9:
+        raise ValueError(
+            f"an imbalance of {imbalance} is out of reach: this screen allows {reach[0]:.3f} to "
+            f"{reach[1]:.3f} with `min_perturbations`={min_perturbations}."
+        )
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        if imbalance_of_counts(counts(middle)) < imbalance:
+            low = middle
+        else:
+            high = middle
+    best = min((low, high), key=lambda p: abs(imbalance_of_counts(counts(p)) - imbalance))
+    keep = conditions.is_control.copy()
+    for context, n in enumerate(counts(best)):
+        there = np.flatnonzero((conditions.context == context) & ~conditions.is_control)
+        keep[rng.permutation(there)[:n]] = True
+    require_actual(adata)
+    adata._inplace_subset_obs(keep[conditions.codes])
