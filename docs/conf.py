@@ -10,7 +10,8 @@ HERE = Path(__file__).parent
 
 # the tutorials are kept outside docs/, where users look for them; Sphinx reads only what is inside
 NOTEBOOKS = HERE / "notebooks"
-shutil.rmtree(NOTEBOOKS, ignore_errors=True)
+for made in (NOTEBOOKS, HERE / "api" / "generated"):  # nothing stays of what was renamed
+    shutil.rmtree(made, ignore_errors=True)
 NOTEBOOKS.mkdir()
 for tutorial in sorted((HERE.parent / "tutorials").glob("*")):
     if tutorial.suffix in {".md", ".ipynb"}:

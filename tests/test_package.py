@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "get": {"_core"},
     "ev": {"_core", "get"},
     "datasets": {"_core"},
-    "models": {"_core", "nn", "data"},
+    "models": {"_core", "pp", "nn", "data"},
     "tl": {"_core", "get", "pp", "models"},
     "bench": {"_core", "get", "pp", "ev", "datasets", "models", "tl"},
     "pl": {"_core", "get", "ev"},

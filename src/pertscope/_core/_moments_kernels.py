@@ -56,12 +56,20 @@ def add_csr(data, indices, indptr, rows, edges, group, slot, n, mean, m2, part_m
                 s1[j] += v
                 s2[j] += v * v
         n_t = edges[t + 1] - edges[t]
+        for j in range(n_genes):
+            s = s1[j]
+            s1[j] = s / n_t
+            b = s2[j] - s * s1[j]
+            s2[j] = 0.0 if b < ROUNDING * s2[j] else b
+        first = rows[edges[t]]
+        for i in range(np.uint64(indptr[first]), np.uint64(indptr[first + 1])):
+            j = np.uint32(indices[i])
+            v = np.float64(data[i])
+            if s2[j] == 0 and abs(s1[j] - v) <= ROUNDING * abs(v):
+                s1[j] = v  # exactly, so that parts of a constant merge without variance
         g = group[t]
         for j in range(n_genes):
-            a = s1[j] / n_t
-            b = s2[j] - s1[j] * a
-            if b < ROUNDING * s2[j]:
-                b = 0.0
+            a, b = s1[j], s2[j]
             if slot[t] < 0:
                 mean[g, j], m2[g, j] = _merge(n[g], mean[g, j], m2[g, j], n_t, a, b)
             else:

@@ -84,6 +84,25 @@ class Conditions:
         control[self.context[self.is_control]] = np.flatnonzero(self.is_control)
         return control[self.context]
 
+    def matched_controls(self, conditions: np.ndarray) -> np.ndarray:
+        """Row of the matched control of each of these conditions, int64.
+
+        Raises
+        ------
+        ValueError
+            If one has none: its controls were dropped after the screen was registered.
+        """
+        rows = self.control_of[conditions]
+        lost = np.unique(self.context[conditions][rows < 0])
+        if lost.size:
+            names = listed("|".join(self.contexts[i]) for i in lost)
+            where = f" for {names}" if self.screen.covariate_keys else ""
+            raise ValueError(
+                f"the screen has no {self.screen.control!r} cells{where} any more: keep the matched "
+                "controls when you subset it."
+            )
+        return rows
+
     @cached_property
     def index(self) -> pd.Index:
         """Names of the conditions: ``"k562|A+B"``."""
@@ -94,6 +113,11 @@ class Conditions:
     def n_cells(self) -> np.ndarray:
         """Rows per condition, int64 ``(conditions,)``."""
         return np.bincount(self.codes, minlength=len(self))
+
+    def take(self, chosen: np.ndarray) -> Conditions:
+        """Some of the conditions, one row each."""
+        table = self.table.iloc[chosen].reset_index(drop=True)
+        return Conditions(table, np.arange(len(table)), self.screen)
 
 
 def conditions_of(obs: pd.DataFrame, screen: Screen) -> Conditions:

@@ -94,6 +94,9 @@ def moments(
     codes = np.ascontiguousarray(codes, dtype=np.int64)
     if codes.shape != (x.shape[0],):
         raise ValueError(f"`codes` has shape {codes.shape}, the matrix {x.shape[0]} rows.")
+    if codes.max(initial=-1) >= n_groups:
+        raise ValueError(f"`codes` reach {codes.max()}, there are {n_groups} groups.")
+    codes = np.maximum(codes, -1)
     n = np.zeros(n_groups, np.int64)
     mean = np.zeros((n_groups, x.shape[1]))
     m2 = np.zeros_like(mean)
@@ -132,6 +135,8 @@ def _add(
         )
     else:
         dense = np.asarray(block)
+        if dense.dtype == np.float16 or not dense.dtype.isnative:  # unknown to numba
+            dense = dense.astype(np.float64)
         kernels.add_dense(dense, rows, edges, group, slot, n, mean, m2, *parts)
     if parts.size:
         kernels.merge_parts(np.diff(edges), group, slot, n, mean, m2, *parts)

@@ -113,6 +113,11 @@ def require_actual(adata: AnnData) -> None:
 
     Writing into the nested ``uns`` of a view would silently change its parent.
     """
+    if adata.is_view and adata.isbacked:
+        raise ValueError(
+            "received a view of an AnnData on disk, which cannot be written to: call `.to_memory()` "
+            "or `.copy('new_file.h5ad')` on it first."
+        )
     if adata.is_view:
         warnings.warn(
             "received a view of an AnnData: it becomes a copy of its own, its parent stays as it "

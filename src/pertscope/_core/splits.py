@@ -71,11 +71,12 @@ def write_cells(
     """Validate the part of each cell, then write, record and print the split."""
     validate_split(conditions, cells)
     screen = conditions.screen
+    split_key = keys.check_key(screen.split_key, "split_key")
     require_actual(adata)
     values = pd.Categorical(np.where(cells == UNUSED, None, cells), categories=list(keys.PARTS))
-    adata.obs[screen.split_key] = values
+    adata.obs[split_key] = values
     record = adata.uns.setdefault(keys.UNS, {}).setdefault(keys.SPLITS, {})
-    record[keys.check_key(screen.split_key, "split_key")] = json.dumps(how, default=str)
+    record[split_key] = json.dumps(how, default=str)
     print(summary(conditions, cells).to_string())
 
 
@@ -117,7 +118,7 @@ def validate_split(conditions: Conditions, cells: np.ndarray) -> None:
                 f"condition applies: {listed(unseen)}."
             )
     for part in keys.PARTS:
-        needed = np.unique(conditions.control_of[present[part] & perturbed])
+        needed = np.unique(conditions.matched_controls(np.flatnonzero(present[part] & perturbed)))
         lost = [conditions.index[i] for i in needed if not present[part][i]]
         if lost:
             raise ValueError(f"{part!r} has no control cells for {listed(lost)}.")

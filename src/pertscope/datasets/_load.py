@@ -33,7 +33,8 @@ def load(
     The file is kept in the cache, checked against its published checksum every time, and its
     annotation brought to the names that ``adata.uns["screen_keys"]`` holds: combinations are
     written ``A+B``, controls ``control``. A column that this overwrites stays as
-    ``"<column>_original"``; cells without a label that the screen needs are left out.
+    ``"<column>_original"``. Cells whose guide was not called, or of another line than the screen's,
+    are left out of the few files that hold such.
 
     Parameters
     ----------

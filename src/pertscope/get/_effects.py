@@ -36,7 +36,7 @@ def effects(adata: AnnData) -> pd.DataFrame:
     KeyError
         If `adata` is not registered.
     ValueError
-        If values are NaN or infinite.
+        If values are NaN or infinite, or a condition has no matched controls.
 
     Examples
     --------
@@ -49,16 +49,15 @@ def effects(adata: AnnData) -> pd.DataFrame:
     """
     screen = Screen.of(adata)
     found = screen_conditions(adata, screen)
+    kept = np.flatnonzero(~found.is_control)
+    controls = found.matched_controls(kept)
     mean = moments(
         matrix_of(adata, screen.layer), found.codes, len(found), names=adata.var_names
     ).mean
-    kept = np.flatnonzero(~found.is_control)
     table = found.table.iloc[kept]
     index = (
         pd.MultiIndex.from_frame(table)
         if screen.covariate_keys
         else pd.Index(table[screen.perturbation_key], name=screen.perturbation_key)
     )
-    return pd.DataFrame(
-        mean[kept] - mean[found.control_of[kept]], index=index, columns=adata.var_names
-    )
+    return pd.DataFrame(mean[kept] - mean[controls], index=index, columns=adata.var_names)

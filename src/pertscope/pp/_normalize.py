@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
-from pertscope._core.keys import COUNTS_LAYER
+from pertscope._core.keys import COUNTS_LAYER, check_key
 from pertscope._core.matrix import is_backed, looks_like_counts, matrix_of
 from pertscope._core.screen import Screen, require_actual
 
@@ -62,6 +62,8 @@ def normalize(
         raise ValueError(f"{where} lies on disk: read it into memory or as dask array first.")
     if not target_sum > 0:
         raise ValueError(f"`target_sum`={target_sum} must be positive.")
+    if counts_layer is not None:
+        check_key(counts_layer, "counts_layer")
     if layer is not None and counts_layer == layer:
         raise ValueError(f"`counts_layer` is the registered layer {layer!r} itself.")
     if x.size and not is_backed(x):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pertscope._core.conditions import ambiguous_labels, conditions_of, label_column
+from pertscope._core.keys import check_key
 from pertscope._core.matrix import matrix_of
 from pertscope._core.messages import listed, nearest
 from pertscope._core.screen import Screen, require_actual, require_anndata
@@ -93,6 +94,7 @@ def register(
         split_key=split_key,
         layer=layer,
     )
+    check_key(split_key, "split_key")
     _check_keys(screen)
     _check_names(adata)
     matrix_of(adata, layer)

@@ -80,12 +80,13 @@ def select_features(
             f"`n_top_genes`={n_top_genes} must be positive, `n_degs`={n_degs} not negative."
         )
     conditions = screen_conditions(adata, screen)
+    controls = conditions.matched_controls(np.arange(len(conditions)))
     of_condition = moments(
         matrix_of(adata, screen.layer), conditions.codes, len(conditions), names=adata.var_names
     )
     responding = np.zeros(adata.n_vars, dtype=bool)
     tested = ~conditions.is_control & (of_condition.n > 1)
-    strength = np.abs(t_test(of_condition, conditions.control_of).score[tested])
+    strength = np.abs(t_test(of_condition, controls).score[tested])
     responding[np.argsort(-strength, axis=1, kind="stable")[:, :n_degs]] = n_degs > 0
     perturbed = adata.var_names.isin({p for parts in conditions.components for p in parts})
     variable = _highly_variable(adata, min(n_top_genes, adata.n_vars), counts_layer)

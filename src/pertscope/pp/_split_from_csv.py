@@ -76,10 +76,10 @@ def split_from_csv(
            conditions ...
     """
     screen = Screen.of(adata)
-    table = pd.read_csv(Path(path), dtype=str)
+    table = pd.read_csv(Path(path), dtype=str, keep_default_na=False)  # "NA" may be a name
     if column not in table.columns:
         raise KeyError(f"{path} has no column {column!r}; {nearest(column, table.columns)}.")
-    part = table[column].fillna(UNUSED).to_numpy(dtype=object)
+    part = table[column].to_numpy(dtype=object)
     unknown = set(part) - {*keys.PARTS, UNUSED}
     if unknown:
         raise ValueError(

@@ -13,8 +13,8 @@ from pertscope._core.screen import Screen, require_actual
 if TYPE_CHECKING:
     from anndata import AnnData
 
-STEPS = 60
-"""Bisection steps: far below one perturbation."""
+POWERS = np.append(0.0, np.geomspace(1e-4, 1e6, 8192))
+"""Exponents tried: so dense that numbers of perturbations change one by one."""
 
 
 def subsample_imbalance(
@@ -44,7 +44,8 @@ def subsample_imbalance(
     Raises
     ------
     ValueError
-        If the screen has one combination of covariates, or the imbalance is out of reach.
+        If the screen lies on disk or has one combination of covariates, or the imbalance is out
+        of reach.
 
     References
     ----------
@@ -60,6 +61,8 @@ def subsample_imbalance(
     True
     """
     conditions = screen_conditions(adata, Screen.of(adata))
+    if adata.isbacked:
+        raise ValueError("the screen lies on disk and cannot be subset in place: read it into memory.")
     full = perturbations_per_context(conditions)
     if len(full) < 2:
         raise ValueError("the screen has one combination of covariates: it cannot be unbalanced.")
@@ -69,25 +72,17 @@ def subsample_imbalance(
     share = rng.uniform(size=len(full))
     share[0] = 1.0
 
-    def counts(power: float) -> np.ndarray:
-        return np.maximum(least, np.round(full * share**power)).astype(np.int64)
-
-    low, high = 0.0, 64.0
-    reach = (imbalance_of_counts(counts(low)), imbalance_of_counts(counts(high)))
-    if not reach[0] - 1e-9 <= imbalance <= reach[1] + 1e-9:
+    counts = np.maximum(least, np.round(full * share ** POWERS[:, None])).astype(np.int64)
+    counts = counts[np.append(True, (np.diff(counts, axis=0) != 0).any(axis=1))]
+    reached = np.array([imbalance_of_counts(c) for c in counts])
+    if not reached.min() - 1e-9 <= imbalance <= reached.max() + 1e-9:
         raise ValueError(
-            f"an imbalance of {imbalance} is out of reach: this screen allows {reach[0]:.3f} to "
-            f"{reach[1]:.3f} with `min_perturbations`={min_perturbations}."
+            f"an imbalance of {imbalance} is out of reach: this screen allows {reached.min():.3f} to "
+            f"{reached.max():.3f} with `min_perturbations`={min_perturbations}."
         )
-    for _ in range(STEPS):
-        middle = (low + high) / 2
-        if imbalance_of_counts(counts(middle)) < imbalance:
-            low = middle
-        else:
-            high = middle
-    best = min((low, high), key=lambda p: abs(imbalance_of_counts(counts(p)) - imbalance))
+    best = counts[np.argmin(np.abs(reached - imbalance))]
     keep = conditions.is_control.copy()
-    for context, n in enumerate(counts(best)):
+    for context, n in enumerate(best):
         there = np.flatnonzero((conditions.context == context) & ~conditions.is_control)
         keep[rng.permutation(there)[:n]] = True
     require_actual(adata)

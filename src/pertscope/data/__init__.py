@@ -1,0 +1,1 @@
+"""Feeding networks: sparse rows, matched controls, fixed random draws."""

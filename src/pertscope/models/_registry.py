@@ -1,0 +1,106 @@
+"""All models: what each is, what it can predict, where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pertscope.models.base import ResponseModel
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model.
+
+    Attributes
+    ----------
+    class_name
+        Name in :mod:`pertscope.models`.
+    module
+        Module under ``pertscope.models.response`` that holds it.
+    summary
+        What it does, in a line.
+    limits
+        What it cannot do, or where it fools.
+    network
+        Whether it is a torch network.
+    reference
+        Source.
+    """
+
+    class_name: str
+    module: str
+    summary: str
+    limits: str
+    network: bool
+    reference: str
+
+    def load(self) -> type[ResponseModel]:
+        """Import the model's class."""
+        module = import_module(f"pertscope.models.response.{self.module}")
+        return getattr(module, self.class_name)
+
+
+PERTURBENCH = "Wu et al., PerturBench (2024)"
+AHLMANN_ELTZE = "Ahlmann-Eltze, Huber and Anders, Nature Methods (2025)"
+
+MODELS: dict[str, ModelEntry] = {
+    "no_change": ModelEntry(
+        "NoChange",
+        "no_change",
+        "Predicts the matched control mean.",
+        "Tells no perturbation from another: rank 0.5.",
+        False,
+        PERTURBENCH,
+    ),
+    "mean_effect": ModelEntry(
+        "MeanEffect",
+        "mean_effect",
+        "Adds the mean training effect to the controls.",
+        "Tells no perturbation from another: rank 0.5, however good its RMSE.",
+        False,
+        PERTURBENCH,
+    ),
+    "additive": ModelEntry(
+        "Additive",
+        "additive",
+        "Adds the effects of the single perturbations.",
+        "Knows no interactions, and no modulation by covariates.",
+        False,
+        AHLMANN_ELTZE,
+    ),
+    "bilinear": ModelEntry(
+        "Bilinear",
+        "bilinear",
+        "Ridge regression on gene and perturbation embeddings.",
+        "Covariates shift the mean effect only.",
+        False,
+        AHLMANN_ELTZE,
+    ),
+    "linear": ModelEntry(
+        "Linear",
+        "linear.model",
+        "Adds a linear effect of perturbation and covariates to the control cell.",
+        "Knows no interactions of perturbations or with covariates.",
+        True,
+        PERTURBENCH,
+    ),
+    "latent_additive": ModelEntry(
+        "LatentAdditive",
+        "latent_additive.model",
+        "Adds encoded control cell and encoded perturbation in a latent space, and decodes.",
+        "Needs every perturbation in training.",
+        True,
+        PERTURBENCH,
+    ),
+    "decoder_only": ModelEntry(
+        "DecoderOnly",
+        "decoder_only.model",
+        "Decodes the labels of a condition.",
+        "Predicts no variation between cells.",
+        True,
+        PERTURBENCH,
+    ),
+}

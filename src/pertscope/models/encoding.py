@@ -1,0 +1,101 @@
+"""Conditions as vectors: what a trained model knows, and in which order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pertscope._core.messages import listed, nearest
+
+if TYPE_CHECKING:
+    from pertscope._core.conditions import Conditions
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Perturbations and covariate values that a model was trained on.
+
+    Attributes
+    ----------
+    perturbations
+        Single perturbations, sorted.
+    covariates
+        Values of each covariate, sorted.
+    """
+
+    perturbations: tuple[str, ...]
+    covariates: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, conditions: Conditions, trained: np.ndarray) -> Vocabulary:
+        """Vocabulary of the conditions where `trained` is true."""
+        parts = {p for i in np.flatnonzero(trained) for p in conditions.components[i]}
+        table = conditions.table[trained]
+        return cls(
+            perturbations=tuple(sorted(parts)),
+            covariates={
+                k: tuple(sorted(table[k].unique())) for k in conditions.screen.covariate_keys
+            },
+        )
+
+    @classmethod
+    def from_dict(cls, entry: dict[str, Any]) -> Vocabulary:
+        """Read what :meth:`to_dict` wrote."""
+        return cls(
+            tuple(entry["perturbations"]), {k: tuple(v) for k, v in entry["covariates"].items()}
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Values as JSON holds them."""
+        return {
+            "perturbations": list(self.perturbations),
+            "covariates": {k: list(v) for k, v in self.covariates.items()},
+        }
+
+    @property
+    def n_covariates(self) -> int:
+        """Length of a covariate vector: all values of all covariates."""
+        return sum(map(len, self.covariates.values()))
+
+    def encode_perturbations(self, conditions: Conditions) -> np.ndarray:
+        """Multi-hot perturbations, float32 ``(conditions, perturbations)``; zeros for controls.
+
+        Raises
+        ------
+        ValueError
+            If a perturbation is not in the vocabulary.
+        """
+        place = {p: i for i, p in enumerate(self.perturbations)}
+        unknown = sorted({p for parts in conditions.components for p in parts} - place.keys())
+        if unknown:
+            raise ValueError(
+                f"the model never saw perturbation(s) {listed(unknown)} in training; "
+                f"{nearest(unknown[0], place)}. It can only combine what it saw."
+            )
+        encoded = np.zeros((len(conditions), len(place)), dtype=np.float32)
+        for i, parts in enumerate(conditions.components):
+            encoded[i, [place[p] for p in parts]] = 1
+        return encoded
+
+    def encode_covariates(self, conditions: Conditions) -> np.ndarray:
+        """One-hot covariates, one block per covariate, float32 ``(conditions, n_covariates)``.
+
+        Raises
+        ------
+        ValueError
+            If a covariate value is not in the vocabulary.
+        """
+        encoded = np.zeros((len(conditions), self.n_covariates), dtype=np.float32)
+        first = 0
+        for key, values in self.covariates.items():
+            place = {v: i for i, v in enumerate(values)}
+            for i, value in enumerate(conditions.table[key]):
+                if value not in place:
+                    raise ValueError(
+                        f"the model never saw {key} {value!r} in training; {nearest(value, place)}."
+                    )
+                encoded[i, first + place[value]] = 1
+            first += len(values)
+        return encoded

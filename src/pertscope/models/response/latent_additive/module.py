@@ -1,0 +1,51 @@
+"""Network of :class:`pertscope.models.LatentAdditive`."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from pertscope.nn.mlp import mlp
+from pertscope.nn.response_module import ResponseModule
+
+
+@final
+class LatentAdditiveModule(ResponseModule):
+    """``x = decoder(encoder(x0) + perturbation_encoder(p))``, covariates joined where asked for."""
+
+    def __init__(
+        self,
+        n_genes: int,
+        n_perturbations: int,
+        n_covariates: int,
+        *,
+        n_hidden: int,
+        n_latent: int,
+        n_layers: int,
+        dropout: float,
+        covariates_in_encoder: bool,
+        covariates_in_decoder: bool,
+        softplus: bool,
+    ) -> None:
+        super().__init__()
+        widths = {"n_hidden": n_hidden, "n_layers": n_layers, "dropout": dropout}
+        self.in_encoder, self.in_decoder = covariates_in_encoder, covariates_in_decoder
+        self.encoder = mlp(n_genes + n_covariates * covariates_in_encoder, n_latent, **widths)
+        self.perturbation_encoder = mlp(n_perturbations, n_latent, **widths)
+        self.decoder = mlp(n_latent + n_covariates * covariates_in_decoder, n_genes, **widths)
+        self.output = nn.Softplus() if softplus else nn.Identity()
+
+    def encode(self, x0: Tensor, covariates: Tensor) -> Tensor:
+        """Latent state of the control cells, ``(cells, n_latent)``."""
+        return self.encoder(_join(x0, covariates) if self.in_encoder else x0)
+
+    def decode(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
+        """Add the perturbation in latent space and decode."""
+        z = state + self.perturbation_encoder(perturbations)
+        return self.output(self.decoder(_join(z, covariates) if self.in_decoder else z))
+
+
+def _join(x: Tensor, covariates: Tensor) -> Tensor:
+    return torch.cat([x, covariates.expand(len(x), -1)], dim=1)

@@ -1,0 +1,174 @@
+"""The Lightning training loop of all networks."""
+
+from __future__ import annotations
+
+import copy
+import signal
+import threading
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as L
+import torch
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from pertscope.data.rows import dense
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pertscope.data.matched_batches import Batch, MatchedBatches
+    from pertscope.nn.response_module import ResponseModule
+
+
+class TrainingPlan(L.LightningModule):
+    """Mean squared error, Adam, and a learning rate that falls where validation stalls."""
+
+    def __init__(
+        self,
+        module: ResponseModule,
+        perturbations: np.ndarray,
+        covariates: np.ndarray,
+        *,
+        lr: float,
+        weight_decay: float,
+        lr_patience: int,
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self.register_buffer("perturbations", torch.from_numpy(perturbations))
+        self.register_buffer("covariates", torch.from_numpy(covariates))
+        self.lr, self.weight_decay, self.lr_patience = lr, weight_decay, lr_patience
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        x0, x = dense(batch.x0), dense(batch.x)
+        predicted = self.module(
+            x0, self.perturbations[batch.condition], self.covariates[batch.condition]
+        )
+        return functional.mse_loss(predicted, x)
+
+    def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
+        """Loss of a batch."""
+        loss = self._loss(batch)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.condition))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Log the loss of a batch."""
+        self.log("val_loss", self._loss(batch), batch_size=len(batch.condition))
+
+    def configure_optimizers(self) -> Any:
+        """Adam with ReduceLROnPlateau on the validation loss."""
+        optimizer = torch.optim.Adam(
+            self.module.parameters(), lr=self.lr, weight_decay=self.weight_decay
+        )
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, factor=0.2, patience=self.lr_patience
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "monitor": "val_loss", "strict": False},
+        }
+
+
+class KeepBest(L.Callback):
+    """Keep the best weights and the history, show progress, stop where validation stalls."""
+
+    def __init__(self, patience: int | None) -> None:
+        from tqdm.auto import tqdm
+
+        self.patience = patience
+        self.history: list[dict[str, float]] = []
+        self.best_loss = float("inf")
+        self.best: dict[str, torch.Tensor] | None = None
+        self._since_best = 0
+        self._bar = tqdm
+        self.bar: Any = None
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Open the progress bar."""
+        self.bar = self._bar(total=trainer.max_epochs, desc="training", unit="epoch")
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Judge the epoch: Lightning has validated by now."""
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+        row = {"epoch": trainer.current_epoch, **metrics}
+        row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+        self.history.append(row)
+        self.bar.update()
+        self.bar.set_postfix({k: f"{v:.4g}" for k, v in metrics.items()})
+        loss = metrics.get("val_loss", metrics["train_loss"])
+        if loss != loss:
+            raise ValueError(
+                f"the loss became NaN in epoch {trainer.current_epoch}: lower `lr`, and check "
+                "the registered layer for extreme values."
+            )
+        if loss < self.best_loss:
+            self.best_loss, self._since_best = loss, 0
+            self.best = copy.deepcopy(pl_module.module.state_dict())
+        else:
+            self._since_best += 1
+            if self.patience is not None and self._since_best >= self.patience:
+                trainer.should_stop = True
+
+    def close(self) -> None:
+        """Close the progress bar."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def fit(
+    plan: TrainingPlan,
+    train: MatchedBatches,
+    val: MatchedBatches | None,
+    *,
+    max_epochs: int,
+    patience: int | None,
+    accelerator: str,
+    gradient_clip: float | None,
+) -> list[dict[str, float]]:
+    """Train `plan`, leave the best weights in its module, and return the history by epoch.
+
+    An interrupt (Ctrl-C) ends the training early; the best weights so far are kept.
+    """
+    best = KeepBest(patience)
+    handler = signal.getsignal(signal.SIGINT)
+    with warnings.catch_warnings():
+        # batches are built in this process: workers would only copy the matrix
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*`IterableDataset` has `__len__` defined.*")
+        warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+        # Lightning 2.6 against torch 2.13
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.. is deprecated.*")
+        trainer = L.Trainer(
+            max_epochs=max_epochs,
+            accelerator=accelerator,
+            devices=1,
+            callbacks=[best],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            gradient_clip_val=gradient_clip,
+        )
+        loaders = [None if d is None else DataLoader(d, batch_size=None) for d in (train, val)]
+        try:
+            trainer.fit(plan, *loaders)
+        except SystemExit:
+            # Lightning ends the whole process on Ctrl-C: a notebook must live on
+            if best.best is None:
+                raise KeyboardInterrupt from None
+            warnings.warn(
+                f"training was interrupted after {len(best.history)} epoch(s): the best weights so far are kept.",
+                UserWarning,
+                stacklevel=4,
+            )
+        finally:
+            best.close()
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, handler)
+    if best.best is not None:
+        plan.module.load_state_dict(best.best)
+    return best.history

@@ -1,0 +1,36 @@
+"""What the network of a response model must offer."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from torch import Tensor, nn
+
+
+class ResponseModule(nn.Module):
+    """Maps control cells, perturbations and covariates to perturbed cells.
+
+    Split in two, so that a prediction of many conditions reads each control cell once.
+    """
+
+    def forward(self, x0: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
+        """Perturbed expression ``(cells, genes)``.
+
+        Parameters
+        ----------
+        x0
+            Control cells ``(cells, genes)``.
+        perturbations
+            Multi-hot ``(cells, perturbations)``, or one row for all cells.
+        covariates
+            One-hot blocks ``(cells, covariate values)``, or one row for all cells.
+        """
+        return self.decode(self.encode(x0, covariates), perturbations, covariates)
+
+    @abstractmethod
+    def encode(self, x0: Tensor, covariates: Tensor) -> Tensor:
+        """State of the control cells, ``(cells, anything)``."""
+
+    @abstractmethod
+    def decode(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
+        """Perturbed expression ``(cells, genes)`` from that state."""

@@ -1,0 +1,66 @@
+"""Fit :class:`pertscope.models.Linear`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pertscope.tl._train_and_predict import train_and_predict
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from pertscope.models.response.linear.model import Linear
+
+
+def fit_linear(
+    adata: AnnData,
+    *,
+    seed: int = 0,
+    key_added: str = "linear",
+    **train_kwargs: Any,
+) -> Linear:
+    """Train a linear effect of perturbation and covariates, and predict.
+
+    ``x = x_0 + W [p, c] + b``; see :class:`pertscope.models.Linear`.
+
+    Parameters
+    ----------
+    adata
+        Registered, split screen on a log or standardised scale.
+    seed
+        Seed of weights, order of cells, and matched controls.
+    key_added
+        Name of the prediction.
+    **train_kwargs
+        Passed to :meth:`pertscope.models.Linear.train`: ``max_epochs``, ``batch_size``, ``lr``,
+        ``accelerator``, ...
+
+    Returns
+    -------
+    The trained model. Writes its prediction of the val and test conditions to
+    ``.uns["pertscope"]["predictions"][key_added]``, an AnnData ``(conditions, genes)``, float32.
+
+    Raises
+    ------
+    KeyError
+        If the screen is not registered or not split.
+    ValueError
+        If it holds counts, or the train part is empty.
+
+    Examples
+    --------
+    >>> import pertscope as ps
+    >>> adata = ps.datasets.simulate_screen(n_perturbations=8, n_genes=50, seed=0)
+    >>> ps.pp.register(adata, covariate_keys=["cell_type"])
+    >>> ps.pp.normalize(adata)
+    >>> ps.pp.split_transfer(adata)  # doctest: +ELLIPSIS
+           conditions ...
+    >>> model = ps.tl.fit_linear(adata, max_epochs=1)
+    >>> ps.get.prediction(adata, "linear").n_vars
+    50
+    """
+    from pertscope.models.response.linear.model import Linear
+
+    return train_and_predict(
+        adata, lambda screen: Linear(screen, seed=seed), key_added, **train_kwargs
+    )
