@@ -7,7 +7,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
-INSTALL := $(RUN) -m pip install --disable-pip-version-check --quiet -c constraints.txt
+# not compiled beforehand, which would take longer than the download: Python does it for what is imported
+INSTALL := $(RUN) -m pip install --disable-pip-version-check --quiet --no-compile -c constraints.txt
 INPUTS := pyproject.toml constraints.txt src/pertscope/_version.py
 
 # plots are drawn to files, whatever the machine
@@ -31,7 +32,7 @@ lint: $(VENV)/.installed-dev
 	$(RUN) -m mypy
 
 docs: $(VENV)/.installed-docs
-	$(RUN) -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(RUN) -m sphinx -E -W --keep-going -b html docs docs/_build/html
 
 bench: $(VENV)/.installed-bench
 	set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(RUN) $$script; done

@@ -98,8 +98,8 @@ class Conditions:
             names = listed("|".join(self.contexts[i]) for i in lost)
             where = f" for {names}" if self.screen.covariate_keys else ""
             raise ValueError(
-                f"the screen has no {self.screen.control!r} cells{where} any more: keep the matched "
-                "controls when you subset it."
+                f"the screen has no {self.screen.control!r} cells{where} any more: keep the "
+                "matched controls when you subset it."
             )
         return rows
 

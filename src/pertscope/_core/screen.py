@@ -115,8 +115,8 @@ def require_actual(adata: AnnData) -> None:
     """
     if adata.is_view and adata.isbacked:
         raise ValueError(
-            "received a view of an AnnData on disk, which cannot be written to: call `.to_memory()` "
-            "or `.copy('new_file.h5ad')` on it first."
+            "received a view of an AnnData on disk, which cannot be written to: call "
+            "`.to_memory()` or `.copy('new_file.h5ad')` on it first."
         )
     if adata.is_view:
         warnings.warn(

@@ -21,36 +21,35 @@ def effect(mean: np.ndarray, control: np.ndarray) -> np.ndarray:
     return mean - control
 
 
-def logfc(
-    mean: np.ndarray,
-    control: np.ndarray,
-    *,
-    genes: Sequence[str] | None = None,
-    what: str = "expression",
-) -> np.ndarray:
+def logfc(mean: np.ndarray, control: np.ndarray, *, clip: bool = True) -> np.ndarray:
     """Log2 ratio of mean log expression, as PerturBench defines it.
 
-    ``log2(mean + 0.1) - log2(control + 0.1)``, both on the log1p scale.
+    ``log2(mean + 0.1) - log2(control + 0.1)``, both on the log1p scale. A predicted mean may be
+    negative: it is set to 0 first, or, with ``clip=False``, what has no logarithm becomes 0.
+    """
+    mean = np.maximum(mean, 0) if clip else mean
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.log2(mean + LOGFC_PSEUDOCOUNT) - np.log2(control + LOGFC_PSEUDOCOUNT)
+    return np.where(np.isfinite(ratio), ratio, 0.0)
+
+
+def require_logfc(mean: np.ndarray, genes: Sequence[str], what: str) -> None:
+    """Refuse observed means for which logfc is undefined.
 
     Raises
     ------
     ValueError
         If a mean is negative, as in image profiles, or too large to be a logarithm.
     """
-    for values in (mean, control):
-        low, high = np.nanmin(values, initial=0.0), np.nanmax(values, initial=0.0)
-        if low < -LOGFC_PSEUDOCOUNT / 2:
-            at = np.unravel_index(np.nanargmin(values), values.shape)[-1]
-            gene = "" if genes is None else f", in {genes[at]!r}"
-            raise ValueError(
-                f"logfc is undefined: {what} has negative means (down to {low:.4g}{gene}), as image "
-                "profiles have. Use the statistic 'effect', the difference of means."
-            )
-        if high > LOG_LIMIT:
-            raise ValueError(
-                f"logfc needs log-normalised values, {what} has means up to {high:.4g}: call "
-                "`ps.pp.normalize(adata)` first, or use the statistic 'effect'."
-            )
-    return np.log2(np.maximum(mean, 0) + LOGFC_PSEUDOCOUNT) - np.log2(
-        np.maximum(control, 0) + LOGFC_PSEUDOCOUNT
-    )
+    low, high = mean.min(initial=0.0), mean.max(initial=0.0)
+    if low < 0:
+        gene = genes[np.unravel_index(mean.argmin(), mean.shape)[1]]
+        raise ValueError(
+            f"logfc is undefined: {what} has negative means (down to {low:.4g}, in {gene!r}), as image "
+            "profiles have. Use the statistic 'effect', the difference of means."
+        )
+    if high > LOG_LIMIT:
+        raise ValueError(
+            f"logfc needs log-normalised values, {what} has means up to {high:.4g}: call "
+            "`ps.pp.normalize(adata)` first, or use the statistic 'effect'."
+        )

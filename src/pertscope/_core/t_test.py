@@ -26,7 +26,8 @@ def t_test(moments: Moments, reference: np.ndarray, *, variant: str = "t-test") 
     """Welch's t-test of each group against its reference group, for every gene.
 
     ``t = (mean - mean_0) / sqrt(v / n + v_0 / n_0)`` with unbiased variances v and Welch's degrees
-    of freedom. A gene that varies in neither group has score 0 and p-value 1, as in scanpy.
+    of freedom. A gene that varies in neither group, or a group of one cell, has score 0 and p-value
+    1. (In scanpy a gene that is constant in both groups, at different values, scores infinity.)
 
     Parameters
     ----------

@@ -21,6 +21,10 @@ class Batch(NamedTuple):
     x: torch.Tensor | SparseBatch
     condition: torch.Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        """Copy to a device; what is sparse stays sparse."""
+        return Batch(*(part.to(device) for part in self))
+
 
 class MatchedBatches(IterableDataset):
     """Perturbed cells in batches, each cell matched to a random control of the same covariates.

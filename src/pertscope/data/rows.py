@@ -26,6 +26,10 @@ class SparseBatch(NamedTuple):
     places: torch.Tensor
     shape: tuple[int, int]
 
+    def to(self, device: torch.device) -> SparseBatch:
+        """Copy to a device."""
+        return SparseBatch(self.values.to(device), self.places.to(device), self.shape)
+
 
 class Rows:
     """Rows of a matrix in memory, handed out as tensors.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from pertscope._core.keys import COUNTS_LAYER, check_key
-from pertscope._core.matrix import is_backed, looks_like_counts, matrix_of
+from pertscope._core.matrix import is_backed, matrix_of, stored_sample
 from pertscope._core.screen import Screen, require_actual
 
 if TYPE_CHECKING:
@@ -62,24 +62,9 @@ def normalize(
         raise ValueError(f"{where} lies on disk: read it into memory or as dask array first.")
     if not target_sum > 0:
         raise ValueError(f"`target_sum`={target_sum} must be positive.")
-    if counts_layer is not None:
-        check_key(counts_layer, "counts_layer")
-    if layer is not None and counts_layer == layer:
+    if counts_layer is not None and check_key(counts_layer, "counts_layer") == layer:
         raise ValueError(f"`counts_layer` is the registered layer {layer!r} itself.")
-    if x.size and not is_backed(x):
-        values = x.data if sp.issparse(x) else np.asarray(x)
-        if not np.isfinite(values).all():
-            raise ValueError(f"{where} holds NaN or infinite values.")
-        low = values.min(initial=0)
-        if low < 0:
-            raise ValueError(
-                f"{where} holds negative values (down to {low:.4g}): these are no counts."
-            )
-    if not looks_like_counts(x):
-        raise ValueError(
-            f"{where} holds no integer counts: it was normalised before, or is no count matrix. "
-            "Nothing was changed."
-        )
+    _require_counts(x, where)
     require_actual(adata)
     import scanpy as sc
 
@@ -94,3 +79,18 @@ def normalize(
     adata.uns.pop("log1p", None)
     sc.pp.normalize_total(adata, target_sum=target_sum, layer=layer)
     sc.pp.log1p(adata, layer=layer)
+
+
+def _require_counts(x: Any, where: str) -> None:
+    """Refuse values that are no counts; of a dask array, its first rows stand for all."""
+    values = stored_sample(x) if is_backed(x) else x.data if sp.issparse(x) else np.asarray(x)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{where} holds NaN or infinite values.")
+    low = values.min(initial=0)
+    if low < 0:
+        raise ValueError(f"{where} holds negative values (down to {low:.4g}): these are no counts.")
+    if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
+        raise ValueError(
+            f"{where} holds no integer counts: it was normalised before, or is no count matrix. "
+            "Nothing was changed."
+        )

@@ -62,7 +62,7 @@ def subsample_imbalance(
     """
     conditions = screen_conditions(adata, Screen.of(adata))
     if adata.isbacked:
-        raise ValueError("the screen lies on disk and cannot be subset in place: read it into memory.")
+        raise ValueError("the screen lies on disk: read it into memory to subset it in place.")
     full = perturbations_per_context(conditions)
     if len(full) < 2:
         raise ValueError("the screen has one combination of covariates: it cannot be unbalanced.")
@@ -77,8 +77,8 @@ def subsample_imbalance(
     reached = np.array([imbalance_of_counts(c) for c in counts])
     if not reached.min() - 1e-9 <= imbalance <= reached.max() + 1e-9:
         raise ValueError(
-            f"an imbalance of {imbalance} is out of reach: this screen allows {reached.min():.3f} to "
-            f"{reached.max():.3f} with `min_perturbations`={min_perturbations}."
+            f"an imbalance of {imbalance} is out of reach: this screen allows {reached.min():.3f} "
+            f"to {reached.max():.3f} with `min_perturbations`={min_perturbations}."
         )
     best = counts[np.argmin(np.abs(reached - imbalance))]
     keep = conditions.is_control.copy()
