@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -105,3 +106,25 @@ def refused(adata: Any, error: type[Exception], match: str) -> Iterator[None]:
 def dense(x: Any) -> np.ndarray:
     """Matrix of any kind in memory as float64."""
     return np.asarray(x.toarray() if sp.issparse(x) else x, dtype=np.float64)
+
+
+def assert_sound_split(adata: ad.AnnData) -> pd.DataFrame:
+    """Hold every promise that all splits make; return the table of conditions."""
+    screen = ps.get.screen(adata).screen
+    column = adata.obs[screen.split_key]
+    assert column.cat.categories.tolist() == ["train", "val", "test"]
+    table = ps.get.conditions(adata)
+    perturbed = table[~table["is_control"]]
+    parts = perturbed["split"].dropna()
+    assert set(parts) == {"train", "val", "test"}, (
+        "a condition lies in several parts, or a part is empty"
+    )
+    components = perturbed["perturbation"].map(screen.components)
+    seen = {p for label in components[perturbed["split"] == "train"] for p in label}
+    assert all(seen.issuperset(c) for c in components[parts.index])
+    used = perturbed[perturbed["split"].notna()].groupby("cell_type")["split"].unique()
+    controls = table[table["is_control"]].set_index("cell_type")["split"]
+    for context, needed in used.items():
+        assert set(needed) <= set(controls[context].split(", "))
+    json.loads(adata.uns["pertscope"]["splits"][screen.split_key])
+    return table

@@ -111,8 +111,8 @@ def test_missing_columns_and_labels() -> None:
 
 @pytest.mark.parametrize(
     ("label", "row"),
-    [("B+A", 1), ("A+B", 1), ("A + B", 1), ("A+control", 0), ("control", 2), ("C", -1), ("A+C", -1)],
-)  # fmt: skip
+    [("B+A", 1), ("A + B", 1), ("A+control", 0), ("control", 2), ("C", -1), ("A+C", -1)],
+)
 def test_matching_ignores_the_order_of_parts(label, row) -> None:
     found = conditions_of(pd.DataFrame({"perturbation": ["A", "A+B", "control"]}), Screen())
     assert match_conditions(pd.DataFrame({"perturbation": [label]}), found).tolist() == [row]

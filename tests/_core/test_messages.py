@@ -7,8 +7,13 @@ from pertscope._core.messages import listed, nearest
 
 @pytest.mark.parametrize(
     ("names", "text"),
-    [([], ""), (["a"], "'a'"), ("abcde", "'a', 'b', 'c', 'd', 'e'"), (range(6), "'0', '1', '2', '3', '4' and 1 more")],
-)  # fmt: skip
+    [
+        ([], ""),
+        (["a"], "'a'"),
+        ("abcde", "'a', 'b', 'c', 'd', 'e'"),
+        (range(6), "'0', '1', '2', '3', '4' and 1 more"),
+    ],
+)
 def test_listed(names, text) -> None:
     assert listed(names) == text
 

@@ -1,4 +1,4 @@
-"""Moments: one truth for every kind of matrix, exact where it can be, same bytes for any threads."""
+"""Moments: one truth for every kind of matrix, same bytes for any number of threads."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ def test_equal_to_scanpy(devel) -> None:
 def test_values_that_are_not_finite_are_named(kind, bad) -> None:
     x = np.ones((6, 3))
     x[4, 1] = bad
-    with pytest.raises(ValueError, match="NaN or infinite values in 1 gene.*'g1'"):
+    with pytest.raises(ValueError, match=r"NaN or infinite values in 1 gene.*'g1'"):
         moments(KINDS[kind](x), np.zeros(6, int), 1, names=["g0", "g1", "g2"])
     codes = np.array([0, 0, 0, 0, -1, 0])  # rows of no group are not judged
     assert (moments(KINDS[kind](x), codes, 1).mean == 1).all()

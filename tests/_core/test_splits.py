@@ -85,9 +85,10 @@ def test_write_split(adata, conditions, fraction, capsys) -> None:
     ("parts", "match"),
     [
         ({"x|A": "val"}, "no perturbed condition in 'test'"),
-        ({"x|A": "val", "y|A": "test", "x|A+B": "test"},
-         r"2 condition\(s\) in 'test' apply a perturbation that no training.*'x\|A\+B', 'y\|A'|"
-         r"1 condition\(s\) in 'val' apply a perturbation.*'x\|A'"),
+        (
+            {"x|A": "val", "y|A": "test", "x|A+B": "test"},
+            r"1 condition\(s\) in 'val' apply a perturbation that no training condition.*'x\|A'",
+        ),
         (dict.fromkeys(("x|A", "x|B", "x|A+B", "y|A", "y|B"), "test"), "condition in 'train'"),
     ],
 )  # fmt: skip
@@ -130,7 +131,7 @@ def test_every_part_needs_controls(adata, conditions) -> None:
 
 @pytest.mark.parametrize("value", [0, -0.1, 1.01, np.nan])
 def test_fractions(value) -> None:
-    with pytest.raises(ValueError, match="`what`=.* must be above 0 and at most 1"):
+    with pytest.raises(ValueError, match=r"`what`=.* must be above 0 and at most 1"):
         check_fraction(value, "what")
     check_fraction(1, "what")
 
@@ -138,7 +139,7 @@ def test_fractions(value) -> None:
 def test_split_of(adata, conditions) -> None:
     with refused(adata, KeyError, "no split 'split': call one of `ps.pp.split_transfer`"):
         split_of(adata, conditions)
-    adata.obs["split"] = pd.Categorical(["train", "val", "test", None] * (adata.n_obs // 4) + ["train"] * (adata.n_obs % 4))  # fmt: skip
+    adata.obs["split"] = pd.Categorical(np.resize(["train", "val", "test", None], adata.n_obs))
     assert set(split_of(adata, conditions)) == {"train", "val", "test", UNUSED}
     adata.obs["split"] = "fold1"
     with refused(adata, ValueError, "holds 'fold1'; a split holds 'train', 'val', 'test'"):

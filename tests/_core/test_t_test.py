@@ -16,21 +16,24 @@ from pertscope._core.t_test import adjust_p_values, t_test
 
 @pytest.fixture
 def groups(rng) -> list[np.ndarray]:
-    """Cells of four groups of unequal size, log-like, one gene constant."""
-    found = [np.log1p(rng.poisson(1 + i, (size, 6))) for i, size in enumerate((30, 2, 9, 40))]
+    """Cells of four groups of unequal size, one gene constant."""
+    found = [rng.gamma(1 + i, size=(size, 6)) for i, size in enumerate((30, 2, 9, 40))]
     for x in found:
         x[:, 5] = 0.3
     return found
 
 
 def moments_of(groups: list[np.ndarray]):
-    return moments(np.vstack(groups), np.repeat(range(len(groups)), [len(x) for x in groups]), len(groups))  # fmt: skip
+    codes = np.repeat(range(len(groups)), [len(x) for x in groups])
+    return moments(np.vstack(groups), codes, len(groups))
 
 
 def test_welch_against_scipy(groups) -> None:
     reference = np.array([0, 0, 3, 3])
     got = t_test(moments_of(groups), reference)
     for g, r in enumerate(reference):
+        if g == r:
+            continue
         want = stats.ttest_ind(groups[g][:, :5], groups[r][:, :5], equal_var=False)
         np.testing.assert_allclose(got.score[g, :5], want.statistic, rtol=1e-10)
         np.testing.assert_allclose(got.p_value[g, :5], want.pvalue, rtol=1e-9)
@@ -45,6 +48,7 @@ def test_against_scanpy(papalexi, variant) -> None:
 
     ps.pp.register(papalexi, perturbation_key="perturbation", control="non-targeting")
     ps.pp.normalize(papalexi)
+    papalexi.X = papalexi.X.astype(np.float64)  # scanpy sums in the type of X
     conditions = screen_conditions(papalexi, Screen.of(papalexi))
     found = moments(papalexi.X, conditions.codes, len(conditions))
     got = t_test(found, conditions.control_of, variant=variant)
@@ -55,7 +59,7 @@ def test_against_scanpy(papalexi, variant) -> None:
     for i in np.flatnonzero(~conditions.is_control):
         want = sc.get.rank_genes_groups_df(papalexi, conditions.labels[i])
         want = want.set_index("names").loc[papalexi.var_names]
-        np.testing.assert_allclose(got.score[i], want["scores"], rtol=2e-6, atol=1e-6)
+        np.testing.assert_allclose(got.score[i], want["scores"], rtol=1e-6, atol=1e-7)
         np.testing.assert_allclose(got.p_value[i], want["pvals"], rtol=1e-7, atol=1e-300)
         np.testing.assert_allclose(got.p_adjusted[i], want["pvals_adj"], rtol=1e-7, atol=1e-300)
 

@@ -1,9 +1,9 @@
 """Compiled loops of :mod:`pertscope._core.moments`.
 
-CSR is bound by memory, so its loop keeps two plain sums per gene: v and v**2. A task is at most some
-thousand rows, which bounds the rounding error of its sum of squares by `ROUNDING`; a smaller
-variance is that of a constant. CSC and dense loops sum v - k and (v - k)**2, k being the first value
-met, which stays accurate where the mean is large against the spread, as in image profiles.
+CSR is bound by memory, so its loop keeps two plain sums per gene: v and v**2. A task is at most
+some thousand rows, which bounds the rounding error of its sum of squares by `ROUNDING`; a smaller
+variance is that of a constant. CSC and dense loops sum v - k and (v - k)**2, k being the first
+value met, which stays accurate where the mean is large against the spread, as in image profiles.
 Partial results are merged by Chan's formula, in an order that does not depend on the threads.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -54,12 +54,12 @@ class Conditions:
 
     @cached_property
     def is_control(self) -> np.ndarray:
-        """bool ``(conditions,)``."""
+        """Whether it is a control, bool ``(conditions,)``."""
         return self.labels == self.screen.control
 
     @cached_property
     def is_combination(self) -> np.ndarray:
-        """bool ``(conditions,)``: more than one perturbation at once."""
+        """Whether it is more than one perturbation at once, bool ``(conditions,)``."""
         return np.array([len(c) > 1 for c in self.components], dtype=bool)
 
     @cached_property
@@ -140,7 +140,7 @@ def conditions_of(obs: pd.DataFrame, screen: Screen) -> Conditions:
     return Conditions(table, codes, screen)
 
 
-def label_column(obs: pd.DataFrame, key: str) -> pd.Categorical:
+def label_column(obs: pd.DataFrame, key: str) -> pd.Categorical[Any]:
     """Column `key` as a categorical of strings, without unused categories."""
     if key not in obs.columns:
         raise KeyError(f"`.obs` has no column {key!r}; {nearest(key, obs.columns)}.")
@@ -148,7 +148,8 @@ def label_column(obs: pd.DataFrame, key: str) -> pd.Categorical:
     missing = int(column.isna().sum())
     if missing:
         raise ValueError(
-            f"`.obs[{key!r}]` has {missing} missing label(s), first at {listed(obs.index[column.isna()], 1)}: "
+            f"`.obs[{key!r}]` has {missing} missing label(s), first at "
+            f"{listed(obs.index[column.isna()], 1)}: "
             "drop or label these rows first."
         )
     if isinstance(column.dtype, pd.CategoricalDtype):

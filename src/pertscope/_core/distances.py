@@ -54,7 +54,7 @@ def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def r2(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Coefficient of determination of rows, `b` being the truth; NaN where the truth is constant."""
+    """Coefficient of determination of rows against the truth `b`; NaN where that is constant."""
     total = np.sum((b - b.mean(axis=1, keepdims=True)) ** 2, axis=1)
     total[_is_constant(b)] = np.nan
     return 1 - np.sum((a - b) ** 2, axis=1) / total

@@ -18,7 +18,7 @@ def perturbations_per_context(conditions: Conditions) -> np.ndarray:
 
 
 def imbalance_of_counts(counts: np.ndarray) -> float:
-    """``1 - H / log k``, H the entropy of the shares of k counts: 0 if balanced, 1 if all in one."""
+    """``1 - H / log k``, H the entropy of the shares of k counts: 0 is balanced."""
     if len(counts) < 2:
         return 0.0
     share = counts[counts > 0] / counts.sum()

@@ -15,7 +15,7 @@ PREDICTIONS = "predictions"
 """``uns[UNS][PREDICTIONS][key]``: one AnnData per prediction."""
 
 SCORES = "scores"
-"""``uns[UNS][SCORES]``: the ``uns`` keys of all score tables, in the order in which they were written."""
+"""``uns[UNS][SCORES]``: the ``uns`` keys of all score tables, oldest first."""
 
 TRAIN, VAL, TEST = "train", "val", "test"
 PARTS = (TRAIN, VAL, TEST)

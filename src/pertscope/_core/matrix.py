@@ -6,6 +6,7 @@ Nothing here makes a sparse matrix dense except :func:`dense_rows`, a batch at a
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,7 +81,7 @@ def _sparse_bytes(x: Any) -> int:
 def _even_slices(n: int, total_bytes: int, block_bytes: int) -> Iterator[slice]:
     n_blocks = max(1, min(n, -(-total_bytes // block_bytes)))
     edges = np.linspace(0, n, n_blocks + 1).astype(int)
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         yield slice(int(start), int(stop))
 
 

@@ -40,7 +40,8 @@ def chosen_predictions(adata: AnnData, names: str | Sequence[str] | None) -> dic
     stored = stored_predictions(adata)
     if not stored:
         raise KeyError(
-            "the screen holds no predictions: call a `ps.tl.fit_*` function, or `ps.pp.add_prediction`."
+            "the screen holds no predictions: call a `ps.tl.fit_*` function, or "
+            "`ps.pp.add_prediction`."
         )
     wanted = list(stored) if names is None else [names] if isinstance(names, str) else list(names)
     for name in wanted:
@@ -106,7 +107,7 @@ def store_prediction(adata: AnnData, key: str, prediction: AnnData) -> None:
 
 
 def predicted_means(prediction: AnnData, screen: Screen) -> tuple[Conditions, np.ndarray]:
-    """Conditions of a stored prediction and their predicted means, float64 ``(conditions, genes)``."""
+    """Conditions of a prediction, and their means, float64 ``(conditions, genes)``."""
     conditions = conditions_of(prediction.obs, screen)
     x = prediction.X
     if len(conditions) == prediction.n_obs:

@@ -1,4 +1,7 @@
-"""What the columns of a screen mean: the only reader and writer of ``uns["pertscope"]["screen"]``."""
+"""What the columns of a screen mean.
+
+The only reader and writer of ``uns["pertscope"]["screen"]``.
+"""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def write_cells(
     screen = conditions.screen
     split_key = keys.check_key(screen.split_key, "split_key")
     require_actual(adata)
-    values = pd.Categorical(np.where(cells == UNUSED, None, cells), categories=list(keys.PARTS))
+    values = pd.Categorical(cells, categories=list(keys.PARTS))  # UNUSED is none: missing
     adata.obs[split_key] = values
     record = adata.uns.setdefault(keys.UNS, {}).setdefault(keys.SPLITS, {})
     record[split_key] = json.dumps(how, default=str)

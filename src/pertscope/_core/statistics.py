@@ -43,10 +43,10 @@ def require_logfc(mean: np.ndarray, genes: Sequence[str], what: str) -> None:
     """
     low, high = mean.min(initial=0.0), mean.max(initial=0.0)
     if low < 0:
-        gene = genes[np.unravel_index(mean.argmin(), mean.shape)[1]]
+        gene = genes[int(mean.argmin()) % mean.shape[1]]
         raise ValueError(
-            f"logfc is undefined: {what} has negative means (down to {low:.4g}, in {gene!r}), as image "
-            "profiles have. Use the statistic 'effect', the difference of means."
+            f"logfc is undefined: {what} has negative means (down to {low:.4g}, in {gene!r}), as "
+            "image profiles have. Use the statistic 'effect', the difference of means."
         )
     if high > LOG_LIMIT:
         raise ValueError(

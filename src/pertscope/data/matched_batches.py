@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """Copy to a device; what is sparse stays sparse."""
-        return Batch(*(part.to(device) for part in self))
+        return Batch(self.x0.to(device), self.x.to(device), self.condition.to(device))
 
 
 class MatchedBatches(IterableDataset):
@@ -73,7 +74,7 @@ class MatchedBatches(IterableDataset):
         self._size = size[of_cell]
 
     def __len__(self) -> int:
-        return -(-len(self.perturbed) // self.batch_size)
+        return math.ceil(len(self.perturbed) / self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         rng = np.random.default_rng([self.seed, self._epoch])

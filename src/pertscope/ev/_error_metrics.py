@@ -38,9 +38,10 @@ def error_metrics(
 ) -> None:
     """Score predictions by errors and correlations, per condition over genes.
 
-    With predicted xhat and observed x of a condition, each a statistic over G genes:
-    ``rmse = sqrt(mean (xhat - x)^2)``, ``mse`` its square, ``mae = mean |xhat - x|``, ``l2`` the Euclidean distance, ``cosine``,
-    ``pearson`` and ``spearman`` similarities, ``r2 = 1 - sum (xhat - x)^2 / sum (x - mean x)^2``.
+    With predicted xhat and observed x of a condition, each a statistic over G genes: ``rmse =
+    sqrt(mean (xhat - x)^2)``, ``mse`` its square, ``mae = mean |xhat - x|``, ``l2`` the Euclidean
+    distance, ``cosine``, ``pearson`` and ``spearman`` similarities, ``r2 = 1 - sum (xhat - x)^2 /
+    sum (x - mean x)^2``.
 
     Statistics are ``mean``, the condition mean; ``effect``, minus the mean of the observed
     matched controls; ``logfc = log2(mean + 0.1) - log2(control + 0.1)`` on log-normalised values,
@@ -71,9 +72,9 @@ def error_metrics(
     Returns
     -------
     ``None``. Writes ``.uns[key_added]``, a DataFrame with one row per prediction, condition,
-    statistic and metric: ``prediction``, the covariates, ``perturbation``, ``statistic``, ``metric`` (categorical),
-    ``value`` (float64). A zero vector has cosine 0; the correlation of a constant
-    vector is NaN, and :func:`pertscope.get.scores` counts what is left.
+    statistic and metric: ``prediction``, the covariates, ``perturbation``, ``statistic``,
+    ``metric`` (categorical), ``value`` (float64). A zero vector has cosine 0; the correlation of a
+    constant vector is NaN, and :func:`pertscope.get.scores` counts what is left.
 
     Raises
     ------

@@ -115,8 +115,8 @@ def predicted(
             )
         if len(rows) < len(place):
             warnings.warn(
-                f"prediction {name!r} lacks {len(place) - len(rows)} of {len(place)} conditions, its "
-                f"scores are over the others: {listed(observed.conditions.index[place < 0])}.",
+                f"prediction {name!r} lacks {len(place) - len(rows)} of {len(place)} conditions, "
+                f"its scores are over the others: {listed(observed.conditions.index[place < 0])}.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -134,7 +134,7 @@ def check_logfc(observed: Observed, statistics: Sequence[str]) -> None:
     """Refuse logfc for a screen that has none."""
     if "logfc" in statistics:
         for mean in (observed.mean, observed.control):
-            require_logfc(mean, observed.genes, "the screen")
+            require_logfc(mean, list(observed.genes), "the screen")
 
 
 def score_rows(

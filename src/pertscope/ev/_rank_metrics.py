@@ -44,14 +44,14 @@ def rank_metrics(
 
     Within each combination of covariates, over its p judged conditions:
 
-    - ``<distance>_rank``: ``sum over j != i of [d(xhat_j, x_i) <= d(xhat_i, x_i)] / (p - 1)``, the share of
-      other predictions that are nearer to observation i than its own;
+    - ``<distance>_rank``: ``sum over j != i of [d(xhat_j, x_i) <= d(xhat_i, x_i)] / (p - 1)``,
+      the share of other predictions that are nearer to observation i than its own;
     - ``<distance>_transposed_rank``: the same with ``d(xhat_i, x_j)``, the share of other
       observations that are nearer to prediction i than its own.
 
     0 is perfect, 0.5 is random. A tie counts one half, so that a model that predicts the same for
-    every perturbation scores exactly 0.5; distances are tied if they differ by less than a millionth of
-    the mean distance.
+    every perturbation scores exactly 0.5; distances are tied if they differ by less than a
+    millionth of the mean distance.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ def rank_metrics(
     ties
         ``"expected"``: a tie counts 1/2. ``"worst"``: a tie counts 1, as in the paper's formula.
     compat
-        ``"perturbench"`` is PerturBench's current convention, which is the default here but for its unseeded
-        order of ties, in place of which stands its expectation; ``"perturbench-v1"``
+        ``"perturbench"`` is PerturBench's current convention, which is the default here but for its
+        unseeded order of ties, in place of which stands its expectation; ``"perturbench-v1"``
         divides by p in place of p - 1.
     split
         Part of the split to score; ``None`` for all predicted conditions.
@@ -76,15 +76,17 @@ def rank_metrics(
     Returns
     -------
     ``None``. Writes ``.uns[key_added]``, a DataFrame with one row per prediction, condition,
-    statistic and metric: ``prediction``, the covariates, ``perturbation``, ``statistic``, ``metric`` (categorical),
-    ``value`` (float64). The rank of the only condition of a combination of covariates is NaN.
+    statistic and metric: ``prediction``, the covariates, ``perturbation``, ``statistic``,
+    ``metric`` (categorical), ``value`` (float64). The rank of the only condition of a combination
+    of covariates is NaN.
 
     Raises
     ------
     KeyError
         If there are no predictions, or none of a name.
     ValueError
-        If a distance or statistic is unknown, logfc is undefined for the screen, or a part is empty.
+        If a distance or statistic is unknown, logfc is undefined for the screen, or a part is
+        empty.
 
     Warns
     -----
@@ -109,14 +111,7 @@ def rank_metrics(
     0.5
     """
     check_key(key_added)
-    check_statistics([statistic for _, statistic in distances])
-    for name, _ in distances:
-        if name not in PAIRWISE:
-            raise ValueError(f"unknown distance {name!r}; {nearest(name, PAIRWISE)}.")
-    if ties not in TIES:
-        raise ValueError(f"`ties`={ties!r} must be one of {TIES}.")
-    if compat not in COMPAT:
-        raise ValueError(f"`compat`={compat!r} must be one of {COMPAT}.")
+    _check(distances, ties, compat)
     observed = observe(adata, split)
     check_logfc(observed, [statistic for _, statistic in distances])
     context = observed.conditions.context
@@ -146,3 +141,14 @@ def rank_metrics(
         )
     require_actual(adata)
     write_scores(adata, key_added, score_table(parts))
+
+
+def _check(distances: Sequence[tuple[str, str]], ties: str, compat: str | None) -> None:
+    check_statistics([statistic for _, statistic in distances])
+    for name, _ in distances:
+        if name not in PAIRWISE:
+            raise ValueError(f"unknown distance {name!r}; {nearest(name, PAIRWISE)}.")
+    if ties not in TIES:
+        raise ValueError(f"`ties`={ties!r} must be one of {TIES}.")
+    if compat not in COMPAT:
+        raise ValueError(f"`compat`={compat!r} must be one of {COMPAT}.")

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def imbalance(adata: AnnData) -> float:
     """Imbalance of perturbations over combinations of covariates.
 
-    ``1 - H / log k`` with ``H = -sum(s_i log s_i)``, where s_i is the share of the screen's conditions
-    that lie in the i-th of k combinations of covariates: 0 if all have equally many perturbations,
-    1 if one has all.
+    ``1 - H / log k`` with ``H = -sum(s_i log s_i)``, where s_i is the share of the screen's
+    conditions that lie in the i-th of k combinations of covariates: 0 if all have equally many
+    perturbations, 1 if one has all.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from pertscope._core import keys
@@ -47,8 +48,8 @@ def scores(
     Returns
     -------
     One row per prediction. Columns have two levels: ``mean``, ``ci_low``, ``ci_high`` (float64),
-    ``n_conditions`` (int64), and the metric, named ``<metric>_<statistic>``: ``scores["mean"]`` is the plain table of
-    predictions x metrics.
+    ``n_conditions`` (int64), and the metric, named ``<metric>_<statistic>``: ``scores["mean"]`` is
+    the plain table of predictions x metrics.
 
     Raises
     ------
@@ -82,19 +83,17 @@ def scores(
         table = table[name.isin(metrics)]
     columns = list(metrics) if metrics is not None else list(name.unique())
     predictions = list(table[keys.PREDICTION].astype(str).unique())
-    rows = {}
-    for (prediction, metric), values in table.groupby(
-        [keys.PREDICTION, keys.METRIC], sort=False, observed=True
-    )[keys.VALUE]:
-        rows[prediction, metric] = bootstrap_interval(
+    found: dict[tuple[str, str], tuple[float, float, float, int]] = {}
+    groups = table.groupby([keys.PREDICTION, keys.METRIC], sort=False, observed=True)
+    for pair, values in groups[keys.VALUE]:
+        found[pair] = bootstrap_interval(
             values.to_numpy(dtype=float), confidence=confidence, seed=seed
         )
-    summary = pd.DataFrame.from_dict(rows, orient="index", columns=list(QUANTITIES))
-    summary.index = pd.MultiIndex.from_tuples(summary.index, names=[keys.PREDICTION, keys.METRIC])
-    wide = summary.unstack(keys.METRIC).reindex(
-        index=pd.Index(predictions, name=keys.PREDICTION),
-        columns=pd.MultiIndex.from_product([QUANTITIES, columns], names=[None, keys.METRIC]),
-    )
-    counts = [(QUANTITIES[-1], metric) for metric in columns]
-    wide[counts] = wide[counts].fillna(0).astype("int64")
-    return wide
+    nothing = (np.nan, np.nan, np.nan, 0)
+    wide = {
+        (quantity, metric): [found.get((p, metric), nothing)[i] for p in predictions]
+        for i, quantity in enumerate(QUANTITIES)
+        for metric in columns
+    }
+    index = pd.Index(predictions, name=keys.PREDICTION)
+    return pd.DataFrame(wide, index=index).rename_axis(columns=[None, keys.METRIC])

@@ -30,8 +30,8 @@ class ScreenSummary:
         controls = ", ".join(f"{k}: {v:,}" if k else f"{v:,}" for k, v in self.n_controls.items())
         lines = [
             f"screen of {self.n_cells:,} cells x {self.n_genes:,} genes",
-            f"  perturbations: {self.n_perturbations:,} single, {self.n_combinations:,} combinations",
-            f"  conditions: {self.n_conditions:,} in {len(self.n_controls):,} combination(s) of covariates",
+            f"  perturbations: {self.n_perturbations:,}, and {self.n_combinations:,} combinations",
+            f"  conditions: {self.n_conditions:,} in {len(self.n_controls):,} set(s) of covariates",
             f"  controls: {controls}",
         ]
         hidden = ("schema_version",)

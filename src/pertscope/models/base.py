@@ -48,7 +48,7 @@ class ResponseModel(ABC):
     """Name under which its predictions are kept by default."""
 
     affine: ClassVar[bool]
-    """Whether the mean response is the response of the mean, so that one row stands for all controls."""
+    """Whether the mean response is the response of the mean: one row stands for all controls."""
 
     def __init__(self, adata: AnnData, **settings: Any) -> None:
         self.adata = adata
@@ -100,9 +100,9 @@ class ResponseModel(ABC):
         Parameters
         ----------
         conditions
-            Table with the screen's covariate and perturbation columns; or labels of
-            perturbations, in every combination of covariates that has controls; ``None`` for the val and
-            test conditions of `adata`.
+            Table with the screen's covariate and perturbation columns; or labels of perturbations,
+            in every combination of covariates that has controls; ``None`` for the val and test
+            conditions of `adata`.
         adata
             Screen whose controls respond; by default the one that the model was made with.
         max_controls
@@ -115,8 +115,8 @@ class ResponseModel(ABC):
 
         Returns
         -------
-        AnnData ``(conditions, genes)``, or ``(cells, genes)``, float32, with the condition columns in
-        ``.obs``.
+        AnnData ``(conditions, genes)``, or ``(cells, genes)``, float32, with the condition columns
+        in ``.obs``.
 
         Raises
         ------
@@ -189,7 +189,8 @@ class ResponseModel(ABC):
         path
             Its folder.
         adata
-            Registered screen with the same genes in the same order, whose covariates the model knows.
+            Registered screen with the same genes in the same order, whose covariates the model
+            knows.
 
         Raises
         ------
@@ -227,7 +228,7 @@ class ResponseModel(ABC):
 
     @abstractmethod
     def _respond(self, x0: np.ndarray, conditions: Conditions) -> Iterator[np.ndarray]:
-        """Response of control cells `x0` (cells x genes) to each condition of one covariate combination."""
+        """Response of control cells `x0` ``(cells, genes)`` to each of the conditions."""
 
     @abstractmethod
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -258,18 +259,19 @@ class ResponseModel(ABC):
         missing = sorted(set(self.genes) - set(genes))
         if missing:
             raise ValueError(
-                f"the screen lacks {len(missing)} of the model's {len(self.genes)} genes: {listed(missing)}."
+                f"the screen lacks {len(missing)} of the model's {len(self.genes)} genes: "
+                f"{listed(missing)}."
             )
         raise ValueError(
-            f"the screen's {len(genes)} genes are not the model's {len(self.genes)} in their order: "
-            "pass `adata[:, model.genes]`, or subset before loading."
+            f"the screen's {len(genes)} genes are not the model's {len(self.genes)} in their "
+            "order: pass `adata[:, model.genes]`, or subset before loading."
         )
 
     def _require_vocabulary(self, adata: AnnData) -> None:
         if list(self.screen.covariate_keys) != list(self.vocabulary.covariates):
             raise ValueError(
-                f"the screen has covariates {list(self.screen.covariate_keys)}, the model was trained "
-                f"with {list(self.vocabulary.covariates)}: register the same."
+                f"the screen has covariates {list(self.screen.covariate_keys)}, the model was "
+                f"trained with {list(self.vocabulary.covariates)}: register the same."
             )
         conditions = screen_conditions(adata, self.screen)
         self.vocabulary.encode_covariates(conditions.take(np.flatnonzero(conditions.is_control)))

@@ -37,7 +37,7 @@ def write_model(
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     (unfinished / JSON).write_text(text, encoding="utf-8")
-    np.savez(unfinished / ARRAYS, **arrays)
+    np.savez(unfinished / ARRAYS, allow_pickle=False, **arrays)
     if folder.is_dir():
         shutil.rmtree(folder)
     unfinished.rename(folder)
@@ -52,7 +52,8 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
     version = entry.get("format_version")
     if version != FORMAT_VERSION:
         raise ValueError(
-            f"{folder} was written in model format {version}, this pertscope reads {FORMAT_VERSION}."
+            f"{folder} was written in model format {version}, this pertscope reads format "
+            f"{FORMAT_VERSION}."
         )
     with np.load(folder / ARRAYS, allow_pickle=False) as stored:
         return entry, {k: stored[k] for k in stored.files}

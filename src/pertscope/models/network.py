@@ -99,8 +99,8 @@ class NetworkModel(ResponseModel):
         val = _batches(rows, conditions, part == VAL, max(batch_size, 1024), seed, shuffle=False)
         if val is None and early_stopping:
             raise ValueError(
-                "early stopping needs perturbed cells in 'val': split again, or pass `early_stopping=False` "
-                "with the `max_epochs` that you want."
+                "early stopping needs perturbed cells in 'val': split again, or pass "
+                "`early_stopping=False` with the `max_epochs` that you want."
             )
         with _own_random_state(seed + 1), _quiet_lightning():
             plan = TrainingPlan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import signal
 import threading
 import warnings
@@ -12,6 +13,7 @@ import lightning.pytorch as L
 import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
 
 from pertscope.data.rows import dense
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 class TrainingPlan(L.LightningModule):
     """Mean squared error, Adam, and a learning rate that falls where validation stalls."""
+
+    perturbations: torch.Tensor
+    covariates: torch.Tensor
 
     def __init__(
         self,
@@ -91,39 +96,38 @@ class TrainingPlan(L.LightningModule):
 class KeepBest(L.Callback):
     """Keep the best weights and the history, show progress, stop where validation stalls."""
 
-    def __init__(self, patience: int | None) -> None:
-        from tqdm.auto import tqdm
-
+    def __init__(self, plan: TrainingPlan, patience: int | None) -> None:
+        self.plan = plan
         self.patience = patience
         self.history: list[dict[str, float]] = []
         self.best_loss = float("inf")
         self.best: dict[str, torch.Tensor] | None = None
         self._since_best = 0
-        self._bar = tqdm
-        self.bar: Any = None
+        self.bar: tqdm | None = None
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Open the progress bar."""
-        self.bar = self._bar(total=trainer.max_epochs, desc="training", unit="epoch")
+        self.bar = tqdm(total=trainer.max_epochs, desc="training", unit="epoch")
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: TrainingPlan) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Judge the epoch: Lightning has validated by now."""
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
-        metrics = {"train_loss": pl_module.train_loss, **metrics}
+        metrics = {"train_loss": self.plan.train_loss, **metrics}
         row = {"epoch": trainer.current_epoch, **metrics}
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         self.history.append(row)
-        self.bar.update()
-        self.bar.set_postfix({k: f"{v:.4g}" for k, v in metrics.items()})
+        if self.bar is not None:
+            self.bar.update()
+            self.bar.set_postfix({k: f"{v:.4g}" for k, v in metrics.items()})
         loss = metrics.get("val_loss", metrics["train_loss"])
-        if loss != loss:
+        if math.isnan(loss):
             raise ValueError(
                 f"the loss became NaN in epoch {trainer.current_epoch}: lower `lr`, and check "
                 "the registered layer for extreme values."
             )
         if loss < self.best_loss:
             self.best_loss, self._since_best = loss, 0
-            self.best = copy.deepcopy(pl_module.module.state_dict())
+            self.best = copy.deepcopy(self.plan.module.state_dict())
         else:
             self._since_best += 1
             if self.patience is not None and self._since_best >= self.patience:
@@ -149,7 +153,7 @@ def fit(
 
     An interrupt (Ctrl-C) ends the training early; the best weights so far are kept.
     """
-    best = KeepBest(patience)
+    best = KeepBest(plan, patience)
     handler = signal.getsignal(signal.SIGINT)
     with warnings.catch_warnings():
         # batches are built in this process: workers would only copy the matrix
@@ -172,15 +176,17 @@ def fit(
             num_sanity_val_steps=0,
             gradient_clip_val=gradient_clip,
         )
-        loaders = [None if d is None else DataLoader(d, batch_size=None) for d in (train, val)]
+        loader = DataLoader(train, batch_size=None)
+        val_loader = None if val is None else DataLoader(val, batch_size=None)
         try:
-            trainer.fit(plan, *loaders)
+            trainer.fit(plan, loader, val_loader)
         except SystemExit:
             # Lightning ends the whole process on Ctrl-C: a notebook must live on
             if best.best is None:
                 raise KeyboardInterrupt from None
             warnings.warn(
-                f"training was interrupted after {len(best.history)} epoch(s): the best weights so far are kept.",
+                f"training was interrupted after {len(best.history)} epoch(s): the best weights so "
+                "far are kept.",
                 UserWarning,
                 stacklevel=4,
             )

@@ -24,16 +24,16 @@ def add_prediction(adata: AnnData, prediction: AnnData, key: str) -> None:
     adata
         Registered screen.
     prediction
-        Predicted expression in ``.X``, on the scale of the registered layer: one row per condition (its
-        mean) or many (predicted cells). ``.obs`` holds the screen's perturbation and
-        covariate columns, ``.var_names`` its genes in any order.
+        Predicted expression in ``.X``, on the scale of the registered layer: one row per condition
+        (its mean) or many (predicted cells). ``.obs`` holds the screen's perturbation and covariate
+        columns, ``.var_names`` its genes in any order.
     key
         Name of the prediction, such as the model's.
 
     Returns
     -------
-    ``None``. Writes ``.uns["pertscope"]["predictions"][key]``, an AnnData ``(rows, genes)`` with genes
-    in the screen's order. Rows of controls are set aside in its ``.uns["controls"]``.
+    ``None``. Writes ``.uns["pertscope"]["predictions"][key]``, an AnnData ``(rows, genes)`` with
+    genes in the screen's order. Rows of controls are set aside in its ``.uns["controls"]``.
 
     Raises
     ------

@@ -128,7 +128,8 @@ def _check_labels(obs: pd.DataFrame, screen: Screen) -> None:
     if screen.dose_key is not None:
         if screen.dose_key not in obs.columns:
             raise KeyError(
-                f"`.obs` has no column {screen.dose_key!r}; {nearest(screen.dose_key, obs.columns)}."
+                f"`.obs` has no column {screen.dose_key!r}; "
+                f"{nearest(screen.dose_key, obs.columns)}."
             )
         if not np.issubdtype(np.asarray(obs[screen.dose_key]).dtype, np.number):
             raise TypeError(f"`.obs[{screen.dose_key!r}]` must be numeric to be a dose.")

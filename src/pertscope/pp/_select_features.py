@@ -29,8 +29,9 @@ def select_features(
     """Select variable genes, the top responding genes of every condition, and perturbed genes.
 
     Variable genes are scanpy's ``highly_variable_genes(flavor="seurat_v3")`` on counts. Responding
-    genes have the largest ``|t|`` of Welch's t-test against the matched controls, so that genes that
-    go down count as much as genes that go up. Perturbed genes are those named by a perturbation.
+    genes have the largest ``|t|`` of Welch's t-test against the matched controls, so that genes
+    that go down count as much as genes that go up. Perturbed genes are those named by a
+    perturbation.
 
     Parameters
     ----------

@@ -37,10 +37,10 @@ def split_from_csv(
     adata
         Registered screen.
     path
-        A file with a column of ``train``, ``val`` and ``test``, and either the screen's covariate and
-        perturbation columns, one row per condition, or the names of the cells in its first column.
-        What it does not list is left unused. A table of conditions without controls
-        leaves the controls to be split at random.
+        A file with a column of ``train``, ``val`` and ``test``, and either the screen's covariate
+        and perturbation columns, one row per condition, or the names of the cells in its first
+        column. What it does not list is left unused. A table of conditions without controls leaves
+        the controls to be split at random.
     column
         Its column with the split.
     train_control_fraction

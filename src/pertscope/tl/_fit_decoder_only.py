@@ -47,8 +47,8 @@ def fit_decoder_only(
     key_added
         Name of the prediction.
     **train_kwargs
-        Passed to :meth:`pertscope.models.DecoderOnly.train`: ``max_epochs``, ``batch_size``, ``lr``,
-        ``accelerator``, ...
+        Passed to :meth:`pertscope.models.DecoderOnly.train`: ``max_epochs``, ``batch_size``,
+        ``lr``, ``accelerator``, ...
 
     Returns
     -------

@@ -53,8 +53,8 @@ def fit_latent_additive(
     key_added
         Name of the prediction.
     **train_kwargs
-        Passed to :meth:`pertscope.models.LatentAdditive.train`: ``max_epochs``, ``batch_size``, ``lr``,
-        ``accelerator``, ...
+        Passed to :meth:`pertscope.models.LatentAdditive.train`: ``max_epochs``, ``batch_size``,
+        ``lr``, ``accelerator``, ...
 
     Returns
     -------

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @final
 class Additive(EffectModel):
-    """Add the effects of the single perturbations: ``x = x_0 + sum of e_p over p in the condition``.
+    """Add the effects of the single perturbations: ``x = x_0 + sum_p e_p``, p in the condition.
 
     The effect of a perturbation p in covariates c is, in this order: that of p alone in c; the mean
     over ``e(p + q) - e(q)`` in c; the mean over other covariates, where p was seen. So it is

@@ -20,10 +20,11 @@ class Bilinear(EffectModel):
     """Ridge regression of effects on gene and perturbation embeddings: ``E = G W P' + b``.
 
     E holds the training effects (genes x conditions), b their mean over conditions, G the first
-    principal components of the genes over the training effects, ``W = (G'G + l I)^-1 G'(E - b) P (P'P + l I)^-1``. P is, per
-    condition, the sum over its perturbations of the perturbed gene's row of G (``"genes"``), or the
-    one-hot perturbation itself (``"one-hot"``); ``"auto"`` takes genes where all perturbations are
-    genes of the screen. Covariates share W; b is per combination of covariates where it was trained.
+    principal components of the genes over the training effects, ``W = (G'G + l I)^-1 G'(E - b) P
+    (P'P + l I)^-1``. P is, per condition, the sum over its perturbations of the perturbed gene's
+    row of G (``"genes"``), or the one-hot perturbation itself (``"one-hot"``); ``"auto"`` takes
+    genes where all perturbations are genes of the screen. Covariates share W; b is per combination
+    of covariates where it was trained.
 
     Parameters
     ----------
@@ -68,7 +69,8 @@ class Bilinear(EffectModel):
             raise ValueError(f"`n_components`={n_components} and `ridge`={ridge} must be positive.")
         if perturbation_features not in ("auto", "genes", "one-hot"):
             raise ValueError(
-                f"`perturbation_features`={perturbation_features!r} must be 'auto', 'genes' or 'one-hot'."
+                f"`perturbation_features`={perturbation_features!r} must be 'auto', 'genes' or "
+                "'one-hot'."
             )
         super().__init__(
             adata,

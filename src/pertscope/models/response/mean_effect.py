@@ -66,8 +66,8 @@ class MeanEffect(EffectModel):
         unknown = set(group) - self._means.keys()
         if unknown:
             raise ValueError(
-                f"no perturbation of {listed(sorted(unknown))} was in training, so there is no mean effect: use "
-                "`per_covariate=False`."
+                f"no perturbation of {listed(sorted(unknown))} was in training, there is no mean "
+                "effect: use `per_covariate=False`."
             )
         return np.stack([self._means[g] for g in group])
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class NoChange(EffectModel):
     """Predict the matched control mean for every condition: ``x = x_0``.
 
-    Its predictions within one combination of covariates are all the same, so its rank is 0.5; an RMSE above its
-    own means that a model is worse than predicting nothing.
+    Its predictions within one combination of covariates are all the same, so its rank is 0.5; an
+    RMSE above its own means that a model is worse than predicting nothing.
 
     Parameters
     ----------

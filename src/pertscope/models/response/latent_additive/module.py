@@ -30,11 +30,14 @@ class LatentAdditiveModule(ResponseModule):
         softplus: bool,
     ) -> None:
         super().__init__()
-        widths = {"n_hidden": n_hidden, "n_layers": n_layers, "dropout": dropout}
+
+        def net(n_in: int, n_out: int) -> nn.Sequential:
+            return mlp(n_in, n_out, n_hidden=n_hidden, n_layers=n_layers, dropout=dropout)
+
         self.in_encoder, self.in_decoder = covariates_in_encoder, covariates_in_decoder
-        self.encoder = mlp(n_genes + n_covariates * covariates_in_encoder, n_latent, **widths)
-        self.perturbation_encoder = mlp(n_perturbations, n_latent, **widths)
-        self.decoder = mlp(n_latent + n_covariates * covariates_in_decoder, n_genes, **widths)
+        self.encoder = net(n_genes + n_covariates * covariates_in_encoder, n_latent)
+        self.perturbation_encoder = net(n_perturbations, n_latent)
+        self.decoder = net(n_latent + n_covariates * covariates_in_decoder, n_genes)
         self.output = nn.Softplus() if softplus else nn.Identity()
 
     def encode(self, x0: Tensor, covariates: Tensor) -> Tensor:
