@@ -119,12 +119,12 @@ def assert_sound_split(adata: ad.AnnData) -> pd.DataFrame:
     assert set(parts) == {"train", "val", "test"}, (
         "a condition lies in several parts, or a part is empty"
     )
-    components = perturbed["perturbation"].map(screen.components)
+    components = perturbed[screen.perturbation_key].map(screen.components)
     seen = {p for label in components[perturbed["split"] == "train"] for p in label}
     assert all(seen.issuperset(c) for c in components[parts.index])
-    used = perturbed[perturbed["split"].notna()].groupby("cell_type")["split"].unique()
-    controls = table[table["is_control"]].set_index("cell_type")["split"]
-    for context, needed in used.items():
-        assert set(needed) <= set(controls[context].split(", "))
+    contexts = table[[*screen.covariate_keys]].agg("|".join, axis=1)
+    controls = table["split"][table["is_control"]].set_axis(contexts[table["is_control"]])
+    for name, part in parts.items():
+        assert part in controls[contexts[name]].split(", ")
     json.loads(adata.uns["pertscope"]["splits"][screen.split_key])
     return table

@@ -113,6 +113,8 @@ def refuse_counts(adata: AnnData, layer: str | None, for_what: str) -> None:
 
 
 def dense_rows(x: Any, rows: np.ndarray) -> np.ndarray:
-    """Rows of an in-memory matrix as float32; the one place where sparse becomes dense."""
+    """Rows of a matrix as float32, in memory; the one place where sparse becomes dense."""
     block = x[rows]
+    if hasattr(block, "compute"):
+        block = block.compute()
     return np.asarray(block.toarray() if sp.issparse(block) else block, dtype=np.float32)

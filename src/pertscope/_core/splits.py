@@ -107,12 +107,9 @@ def validate_split(conditions: Conditions, cells: np.ndarray) -> None:
             )
     seen = {p for i in np.flatnonzero(present[keys.TRAIN]) for p in conditions.components[i]}
     for part in (keys.VAL, keys.TEST):
-        unseen = [
-            conditions.index[i]
-            for i in np.flatnonzero(present[part])
-            if not seen.issuperset(conditions.components[i])
-        ]
-        if unseen:
+        known = np.array([seen.issuperset(parts) for parts in conditions.components])
+        unseen = conditions.index[present[part] & ~known]
+        if len(unseen):
             raise ValueError(
                 f"{len(unseen)} condition(s) in {part!r} apply a perturbation that no training "
                 f"condition applies: {listed(unseen)}."

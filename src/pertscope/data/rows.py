@@ -41,7 +41,13 @@ class Rows:
     """
 
     def __init__(self, x: Any) -> None:
-        self.x = sp.csr_matrix(x, dtype=np.float32) if sp.issparse(x) else np.asarray(x, np.float32)
+        if not sp.issparse(x):
+            self.x = np.asarray(x, np.float32)
+            return
+        self.x = sp.csr_matrix(x, dtype=np.float32)
+        if not self.x.has_canonical_format:  # a place that is stored twice would be read once
+            self.x = self.x.copy()
+            self.x.sum_duplicates()
 
     def __call__(self, rows: np.ndarray) -> torch.Tensor | SparseBatch:
         """Rows in this order, dense or sparse as the matrix is."""

@@ -73,7 +73,7 @@ def observe(adata: AnnData, split: str | None) -> Observed:
     KeyError
         If the screen is not registered, or has no split.
     ValueError
-        If the part is unknown or has no perturbed cells.
+        If the part is unknown, has no perturbed cells, or lost its matched controls.
     """
     screen = Screen.of(adata)
     conditions = screen_conditions(adata, screen)
@@ -86,7 +86,7 @@ def observe(adata: AnnData, split: str | None) -> Observed:
         if not judged.any():
             raise ValueError(f"no perturbed condition lies in {split!r}.")
     rows = np.flatnonzero(judged)
-    controls = conditions.control_of[rows]
+    controls = conditions.matched_controls(rows)
     needed = np.zeros(len(conditions), dtype=bool)
     needed[rows] = needed[controls] = True
     codes = np.where(needed[conditions.codes], conditions.codes, -1)
@@ -158,6 +158,8 @@ def score_rows(
 
 def score_table(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Join parts of a score table; text becomes categorical."""
+    if not parts:
+        raise ValueError("there is nothing to score: no prediction, statistic or metric is named.")
     table = pd.concat(parts, ignore_index=True)
     text = [c for c in table.columns if c != keys.VALUE]
     # categories in order of appearance: the order in which the user gave them

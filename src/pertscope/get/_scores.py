@@ -86,7 +86,8 @@ def scores(
     found: dict[tuple[str, str], tuple[float, float, float, int]] = {}
     groups = table.groupby([keys.PREDICTION, keys.METRIC], sort=False, observed=True)
     for pair, values in groups[keys.VALUE]:
-        found[pair] = bootstrap_interval(
+        prediction, metric = map(str, pair)
+        found[prediction, metric] = bootstrap_interval(
             values.to_numpy(dtype=float), confidence=confidence, seed=seed
         )
     nothing = (np.nan, np.nan, np.nan, 0)
@@ -96,4 +97,6 @@ def scores(
         for metric in columns
     }
     index = pd.Index(predictions, name=keys.PREDICTION)
-    return pd.DataFrame(wide, index=index).rename_axis(columns=[None, keys.METRIC])
+    result = pd.DataFrame(wide, index=index)
+    result.columns.names = [None, keys.METRIC]
+    return result

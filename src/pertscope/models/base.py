@@ -126,10 +126,18 @@ class ResponseModel(ABC):
         """
         if not self.is_trained:
             raise ValueError(f"this {type(self).__name__} is not trained: call `train()` first.")
+        for most in (max_controls, cells_per_condition):
+            if most is not None and most < 1:
+                raise ValueError(
+                    f"`max_controls`={max_controls} and `cells_per_condition`={cells_per_condition} "
+                    "must be positive."
+                )
         adata = self.adata if adata is None else adata
         self._require_genes(adata)
         observed = screen_conditions(adata, self.screen)
         wanted = wanted_conditions(conditions, observed, split=lambda: split_of(adata, observed))
+        self.vocabulary.encode_perturbations(wanted)  # refuses what no training condition had
+        self.vocabulary.encode_covariates(wanted)
         x = matrix_of(adata, self.screen.layer)
         rng = np.random.default_rng(seed)
         n_rows = np.ones(len(wanted), np.int64)

@@ -10,6 +10,7 @@ import numpy as np
 from pertscope._core.conditions import Conditions, screen_conditions
 from pertscope._core.keys import TRAIN
 from pertscope._core.matrix import matrix_of
+from pertscope._core.messages import listed
 from pertscope._core.moments import moments
 from pertscope._core.splits import split_of
 from pertscope.models.base import ResponseModel
@@ -34,9 +35,14 @@ class EffectModel(ResponseModel):
         x = matrix_of(self.adata, self.screen.layer)
         found = moments(x, codes, len(conditions), names=self.genes)
         trained = np.flatnonzero((found.n > 0) & ~conditions.is_control)
-        if (found.n[conditions.control_of[trained]] == 0).any():
-            raise ValueError("some training conditions have no control cells in 'train'.")
-        effects = found.mean[trained] - found.mean[conditions.control_of[trained]]
+        controls = conditions.matched_controls(trained)
+        lost = found.n[controls] == 0
+        if lost.any():
+            raise ValueError(
+                f"{listed(conditions.index[np.unique(controls[lost])])} has no cells in 'train', so the "
+                f"effects of {listed(conditions.index[trained[lost]])} are unknown: split again."
+            )
+        effects = found.mean[trained] - found.mean[controls]
         table = conditions.table.iloc[trained].reset_index(drop=True)
         self._fit(Conditions(table, np.arange(len(trained)), self.screen), effects)
         self.is_trained = True

@@ -32,7 +32,8 @@ def write_model(
         )
     if there and not overwrite:
         raise FileExistsError(f"{folder} holds a model: pass `overwrite=True` to replace it.")
-    text = json.dumps({"format_version": FORMAT_VERSION} | entry, indent=1)
+    entry = {"format_version": FORMAT_VERSION} | entry
+    text = json.dumps(entry, indent=1, default=lambda number: number.item())  # NumPy's numbers
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)

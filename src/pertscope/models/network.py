@@ -119,7 +119,6 @@ class NetworkModel(ResponseModel):
                 accelerator=accelerator,
                 gradient_clip=gradient_clip,
             )
-        self.module.to("cpu").eval()
         self.history = pd.DataFrame(history).set_index("epoch")
         self.is_trained = True
 
@@ -131,14 +130,12 @@ class NetworkModel(ResponseModel):
         """Vectors of all conditions; zeros for those that training does not use."""
         used = np.unique(conditions.codes[(part == TRAIN) | (part == VAL)])
         chosen = conditions.take(used)
-        encoded = (
-            self.vocabulary.encode_perturbations(chosen),
-            self.vocabulary.encode_covariates(chosen),
-        )
-        full = tuple(np.zeros((len(conditions), e.shape[1]), np.float32) for e in encoded)
-        for into, e in zip(full, encoded, strict=True):
-            into[used] = e
-        return full
+        n = len(conditions)
+        perturbations = np.zeros((n, len(self.vocabulary.perturbations)), np.float32)
+        covariates = np.zeros((n, self.vocabulary.n_covariates), np.float32)
+        perturbations[used] = self.vocabulary.encode_perturbations(chosen)
+        covariates[used] = self.vocabulary.encode_covariates(chosen)
+        return perturbations, covariates
 
     def _respond(self, x0: np.ndarray, conditions: Conditions) -> Iterator[np.ndarray]:
         perturbations = torch.from_numpy(self.vocabulary.encode_perturbations(conditions))

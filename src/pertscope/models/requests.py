@@ -40,7 +40,12 @@ def wanted_conditions(
     screen = observed.screen
     if conditions is None:
         chosen = np.unique(observed.codes[np.isin(split(), (VAL, TEST))])
-        return observed.take(chosen[~observed.is_control[chosen]])
+        chosen = chosen[~observed.is_control[chosen]]
+        if len(chosen) == 0:
+            raise ValueError(
+                "no perturbed condition lies in 'val' or 'test': name the `conditions` to predict."
+            )
+        return observed.take(chosen)
     if isinstance(conditions, str):
         raise TypeError(f"`conditions` takes a list of labels: [{conditions!r}].")
     if not isinstance(conditions, pd.DataFrame):

@@ -101,7 +101,7 @@ class KeepBest(L.Callback):
         self.patience = patience
         self.history: list[dict[str, float]] = []
         self.best_loss = float("inf")
-        self.best: dict[str, torch.Tensor] | None = None
+        self.best = copy.deepcopy(plan.module.state_dict())  # to go back to, should all go wrong
         self._since_best = 0
         self.bar: tqdm | None = None
 
@@ -120,9 +120,9 @@ class KeepBest(L.Callback):
             self.bar.update()
             self.bar.set_postfix({k: f"{v:.4g}" for k, v in metrics.items()})
         loss = metrics.get("val_loss", metrics["train_loss"])
-        if math.isnan(loss):
+        if not math.isfinite(loss):
             raise ValueError(
-                f"the loss became NaN in epoch {trainer.current_epoch}: lower `lr`, and check "
+                f"the loss became {loss} in epoch {trainer.current_epoch}: lower `lr`, and check "
                 "the registered layer for extreme values."
             )
         if loss < self.best_loss:
@@ -151,7 +151,8 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train `plan`, leave the best weights in its module, and return the history by epoch.
 
-    An interrupt (Ctrl-C) ends the training early; the best weights so far are kept.
+    An interrupt (Ctrl-C) ends the training early; the best weights so far are kept. So they are
+    where training fails.
     """
     best = KeepBest(plan, patience)
     handler = signal.getsignal(signal.SIGINT)
@@ -180,9 +181,11 @@ def fit(
         val_loader = None if val is None else DataLoader(val, batch_size=None)
         try:
             trainer.fit(plan, loader, val_loader)
-        except SystemExit:
+        except SystemExit as end:
             # Lightning ends the whole process on Ctrl-C: a notebook must live on
-            if best.best is None:
+            if not isinstance(end.__context__, KeyboardInterrupt):
+                raise  # SIGTERM, say
+            if not best.history:
                 raise KeyboardInterrupt from None
             warnings.warn(
                 f"training was interrupted after {len(best.history)} epoch(s): the best weights so "
@@ -192,8 +195,8 @@ def fit(
             )
         finally:
             best.close()
+            plan.module.load_state_dict(best.best)
+            plan.module.to("cpu").eval()
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGINT, handler)
-    if best.best is not None:
-        plan.module.load_state_dict(best.best)
     return best.history
