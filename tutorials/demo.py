@@ -17,7 +17,7 @@ SHOWN = ["rmse_mean", "cosine_logfc", "rmse_rank_mean", "cosine_rank_logfc"]
 def main() -> None:
     """Run the demo."""
     adata = ps.datasets.simulate_screen(
-        n_perturbations=30, n_combinations=30, n_genes=400, n_cells_per_condition=60, seed=0
+        n_perturbations=24, n_combinations=24, n_genes=300, n_cells_per_condition=60, seed=0
     )
     ps.pp.register(adata, covariate_keys=["cell_type"], batch_key="batch")
     ps.pp.normalize(adata)
@@ -28,9 +28,9 @@ def main() -> None:
     ps.tl.fit_mean_effect(adata)
     ps.tl.fit_additive(adata)
     ps.tl.fit_bilinear(adata)
-    ps.tl.fit_linear(adata, max_epochs=60, lr=5e-3)
-    ps.tl.fit_decoder_only(adata, max_epochs=60)
-    ps.tl.fit_latent_additive(adata, max_epochs=60)
+    ps.tl.fit_linear(adata, max_epochs=30, lr=5e-3)
+    ps.tl.fit_decoder_only(adata, max_epochs=30)
+    ps.tl.fit_latent_additive(adata, max_epochs=30)
 
     ps.ev.error_metrics(adata)
     ps.ev.rank_metrics(adata)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pertscope._core.conditions import (
@@ -27,6 +27,7 @@ tables = st.lists(
 ).map(lambda rows: pd.DataFrame(rows, columns=SCREEN.condition_keys))
 
 
+@settings(max_examples=50)
 @given(table=tables)
 def test_conditions_by_loop(table) -> None:
     found = conditions_of(table, SCREEN)

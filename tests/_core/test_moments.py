@@ -1,26 +1,18 @@
-"""Moments: one truth for every kind of matrix, same bytes for any number of threads."""
+"""Moments: one truth for every kind of matrix."""
 
 from __future__ import annotations
 
-import anndata as ad
-import dask.array as da
 import h5py
-import numba
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-import zarr
-from hypothesis import example, given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
+from tests._core.matrices import KINDS, N_GROUPS, assert_close, assert_same_bytes, by_loop, lazy
 from tests.helpers import dense
 
 from pertscope._core import matrix
-from pertscope._core import moments as moments_file
 from pertscope._core.moments import Moments, moments
 
-N_GROUPS = 4
 IN_MEMORY = {
     "csr": sp.csr_matrix,
     "csr array": sp.csr_array,
@@ -30,34 +22,6 @@ IN_MEMORY = {
     "fortran": np.asfortranarray,
 }
 DTYPES = ("float32", "float64", "int64", "bool")
-KINDS = {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": np.asarray}
-
-
-def by_loop(x: np.ndarray, codes: np.ndarray, n_groups: int = N_GROUPS) -> Moments:
-    """The definition, group by group; integers exactly, floats by NumPy's two passes."""
-    x = np.asarray(x, dtype=np.float64)
-    n = np.array([(codes == g).sum() for g in range(n_groups)])
-    mean = np.full((n_groups, x.shape[1]), np.nan)
-    m2 = np.zeros_like(mean)
-    for g in np.flatnonzero(n):
-        rows = x[codes == g]
-        mean[g] = rows.mean(axis=0)
-        m2[g] = ((rows - mean[g]) ** 2).sum(axis=0)
-    return Moments(n, mean, m2)
-
-
-def assert_close(got: Moments, want: Moments, rtol: float = 1e-11) -> None:
-    """Variances up to a share of the mean square, which is what any sum of squares is good for."""
-    np.testing.assert_array_equal(got.n, want.n)
-    np.testing.assert_allclose(got.mean, want.mean, rtol=rtol, atol=1e-300)
-    filled = np.nan_to_num(want.mean)
-    scale = want.m2 + 1e-3 * want.n[:, None] * filled**2
-    np.testing.assert_array_less(np.abs(got.m2 - want.m2), rtol * scale + 1e-300)
-
-
-def assert_same_bytes(a: Moments, b: Moments) -> None:
-    for name in ("n", "mean", "m2"):
-        assert getattr(a, name).tobytes() == getattr(b, name).tobytes(), name
 
 
 @pytest.fixture(scope="module")
@@ -127,21 +91,6 @@ def test_explicit_zeros_change_nothing(counts, codes) -> None:
 # -- on disk and in task graphs --------------------------------------------------------------------
 
 
-def lazy(kind: str, x: np.ndarray, folder) -> object:
-    """`x` as a matrix that is not in memory."""
-    store, form = kind.split()
-    if store == "dask":
-        array = da.from_array(x, chunks=(70, 5 if form == "dense" else x.shape[1]))
-        return array if form == "dense" else array.map_blocks(KINDS[form])
-    matrix_ = KINDS[form](x)
-    if store == "h5ad":
-        ad.AnnData(matrix_).write_h5ad(folder / "x.h5ad")
-        return ad.read_h5ad(folder / "x.h5ad", backed="r").X
-    group = zarr.open_group(folder / "x.zarr", mode="w", zarr_format=2)
-    ad.io.write_elem(group, "X", matrix_)
-    return group["X"] if form == "dense" else ad.io.sparse_dataset(group["X"])
-
-
 LAZY = [f"{s} {f}" for s in ("h5ad", "zarr") for f in KINDS] + ["dask dense", "dask csr"]
 
 
@@ -166,82 +115,6 @@ def test_reads_an_h5py_dataset(counts, codes, tmp_path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         stored = file.create_dataset("x", data=counts)
         assert_close(moments(stored, codes, N_GROUPS), by_loop(counts, codes))
-
-
-# -- exactness -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_same_bytes_for_any_number_of_threads(kind, rng, monkeypatch) -> None:
-    monkeypatch.setattr(moments_file, "ROWS_PER_TASK", 64)
-    x = KINDS[kind](np.log1p(rng.poisson(1, (3000, 7))))
-    codes = rng.integers(-1, N_GROUPS, 3000)
-    threads = numba.get_num_threads()
-    results = []
-    try:
-        for n in {1, threads}:
-            numba.set_num_threads(n)
-            results.append(moments(x, codes, N_GROUPS))
-    finally:
-        numba.set_num_threads(threads)
-    for other in results[1:]:
-        assert_same_bytes(results[0], other)
-    assert_close(results[0], by_loop(dense(x), codes))
-
-
-@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e6 + 0.1, -7.7, 0.0])
-@pytest.mark.parametrize("kind", KINDS)
-def test_constant_genes_have_no_variance(kind, value, tmp_path, monkeypatch) -> None:
-    """Also where the group is cut into tasks and blocks of unequal size."""
-    monkeypatch.setattr(moments_file, "ROWS_PER_TASK", 100)
-    x = np.full((950, 2), value)
-    codes = np.repeat([0, 1], [930, 20])
-    monkeypatch.setattr(matrix.blocks, "__defaults__", (3000,))
-    for x_of_kind in (KINDS[kind](x), lazy(f"h5ad {kind}", x, tmp_path)):
-        got = moments(x_of_kind, codes, 2)
-        assert (got.m2 == 0).all()
-        assert (got.mean == value).all()
-    assert (got.pool(np.zeros(2, int), 1).variance == 0).all()
-
-
-@pytest.mark.parametrize(("kind", "rtol"), [("dense", 1e-9), ("csc", 1e-9), ("csr", 1e-5)])
-def test_large_means_and_small_spreads(kind, rtol, rng, monkeypatch) -> None:
-    monkeypatch.setattr(moments_file, "ROWS_PER_TASK", 500)
-    x = 1e4 + rng.normal(size=(2000, 3))
-    codes = rng.integers(0, 2, 2000)
-    got, want = moments(KINDS[kind](x), codes, 2), by_loop(x, codes, 2)
-    np.testing.assert_allclose(got.mean, want.mean, rtol=1e-14)
-    np.testing.assert_allclose(got.m2, want.m2, rtol=rtol)
-
-
-values = hnp.arrays(
-    np.float64,
-    hnp.array_shapes(min_dims=2, max_dims=2, max_side=9),
-    elements=st.sampled_from([0.0, 0.0, 1.0, 0.1, -2.5, 1e-9, 3e7]) | st.floats(-1e6, 1e6),
-)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@given(x=values, data=st.data())
-@example(x=np.zeros((1, 1)), data=None)
-def test_any_values_and_groups(kind, x, data) -> None:
-    codes = np.zeros(len(x), int)
-    if data is not None:
-        codes = data.draw(hnp.arrays(np.int64, len(x), elements=st.integers(-(10**6), 3)))
-    got, want = moments(KINDS[kind](x), codes, N_GROUPS), by_loop(x, codes)
-    assert_close(got, want, rtol=1e-9)
-    assert (got.m2 >= 0).all()
-    for g in np.flatnonzero(want.n):
-        constant = np.ptp(x[codes == g], axis=0) == 0
-        assert (got.m2[g, constant] == 0).all()
-
-
-@given(x=values, data=st.data())
-def test_pooling_is_reading_again(x, data) -> None:
-    fine = data.draw(hnp.arrays(np.int64, len(x), elements=st.integers(-1, 5)))
-    coarse = data.draw(hnp.arrays(np.int64, 6, elements=st.integers(-1, 2)))
-    direct = np.where(fine < 0, -1, coarse[fine])
-    assert_close(moments(x, fine, 6).pool(coarse, 3), by_loop(x, direct, 3), rtol=1e-9)
 
 
 def test_pooled_batches_are_conditions(devel) -> None:

@@ -64,7 +64,7 @@ def test_sound_for_any_seed(name, capsys) -> None:
     name=st.sampled_from(sorted(SPLITS)),
     seed=st.integers(0, 2**32),
 )
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_sound_or_refused_on_any_screen(labels, name, seed) -> None:
     adata = make_screen({"x": ["A"]} | labels, n_genes=1, n_cells=1, n_controls=4)
     before = fingerprint(adata)

@@ -85,9 +85,8 @@ def scores(
     predictions = list(table[keys.PREDICTION].astype(str).unique())
     found: dict[tuple[str, str], tuple[float, float, float, int]] = {}
     groups = table.groupby([keys.PREDICTION, keys.METRIC], sort=False, observed=True)
-    for pair, values in groups[keys.VALUE]:
-        prediction, metric = map(str, pair)
-        found[prediction, metric] = bootstrap_interval(
+    for (p, m), values in groups[keys.VALUE]:
+        found[str(p), str(m)] = bootstrap_interval(
             values.to_numpy(dtype=float), confidence=confidence, seed=seed
         )
     nothing = (np.nan, np.nan, np.nan, 0)

@@ -155,12 +155,16 @@ def fit(
     where training fails.
     """
     best = KeepBest(plan, patience)
+    plan.module.train()  # Lightning leaves it as the last prediction did
     handler = signal.getsignal(signal.SIGINT)
     with warnings.catch_warnings():
         # batches are built in this process: workers would only copy the matrix
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*`IterableDataset` has `__len__` defined.*")
         warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+        # training without a val part is asked for by `early_stopping=False`
+        warnings.filterwarnings("ignore", message=".*`validation_step` but have no `val_dat.*")
+        warnings.filterwarnings("ignore", message=".*conditioned on metric val_loss which is not.*")
         # Lightning 2.6 against torch 2.13
         warnings.filterwarnings(
             "ignore", message=".*isinstance.treespec, LeafSpec.. is deprecated.*"

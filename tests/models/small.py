@@ -1,0 +1,69 @@
+"""A small simulated screen, and every model in its smallest form."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+from typing import TYPE_CHECKING, Any
+
+import pertscope as ps
+from pertscope.models._registry import MODELS
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from pertscope.models.base import ResponseModel
+
+TINY: dict[str, dict[str, Any]] = {
+    "latent_additive": {"n_hidden": 8, "n_latent": 4},
+    "decoder_only": {"n_hidden": 8},
+}
+NETWORKS = [name for name, entry in MODELS.items() if entry.network]
+BASELINES = [name for name, entry in MODELS.items() if not entry.network]
+
+
+@functools.cache
+def _screen(split: str) -> AnnData:
+    adata = ps.datasets.simulate_screen(
+        n_perturbations=5,
+        n_combinations=4,
+        n_genes=20,
+        n_cells_per_condition=8,
+        n_controls=16,
+        covariates=("A", "B"),
+        seed=1,
+    )
+    ps.pp.register(adata, covariate_keys=["cell_type"])
+    ps.pp.normalize(adata)
+    with contextlib.redirect_stdout(io.StringIO()):
+        getattr(ps.pp, f"split_{split}")(adata)
+    return adata
+
+
+def small_screen(split: str = "combinations") -> AnnData:
+    """Registered, normalised, split: 5 perturbations, 4 combinations, 2 cell types, 20 genes."""
+    return _screen(split).copy()
+
+
+def make(name: str, adata: AnnData, **settings: Any) -> ResponseModel:
+    """Model of the registry, tiny, not trained."""
+    return MODELS[name].load()(adata, **TINY.get(name, {}), **settings)
+
+
+def train(model: ResponseModel, **settings: Any) -> ResponseModel:
+    """Train on the CPU, two epochs if it is a network."""
+    if MODELS[model.name].network:
+        settings = {"max_epochs": 2, "accelerator": "cpu", **settings}
+    model.train(**settings)
+    return model
+
+
+@functools.cache
+def _trained(name: str) -> ResponseModel:
+    return train(make(name, small_screen()))
+
+
+def trained(name: str) -> ResponseModel:
+    """Model trained on :func:`small_screen`; shared by tests, which must not change it."""
+    return _trained(name)
