@@ -39,7 +39,11 @@ def write(path: str) -> None:
             del file["X"]
         group = file.create_group("X")
         group.attrs.update(
-            {"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": (N_CELLS, N_GENES)}
+            {
+                "encoding-type": "csr_matrix",
+                "encoding-version": "0.1.0",
+                "shape": (N_CELLS, N_GENES),
+            }
         )
         n = N_CELLS * per_row
         data = group.create_dataset("data", (n,), "float32", chunks=(2**20,))

@@ -1,6 +1,7 @@
 """Moments by condition against ``scanpy.get.aggregate``, t-tests against ``rank_genes_groups``.
 
-100,000 cells x 2,000 genes, 18 % stored, 100 groups. Run with ``python benchmarks/bench_moments.py``.
+100,000 cells x 2,000 genes, 18 % stored, 100 groups. Run with
+``python benchmarks/bench_moments.py``.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ def main() -> None:
         if name != "control":
             order = adata.var_names.get_indexer(peer["names"][name])
             np.testing.assert_allclose(found.score[i][order], peer["scores"][name], atol=1e-4)
-            np.testing.assert_allclose(found.p_adjusted[i][order], peer["pvals_adj"][name], atol=1e-6)
+            np.testing.assert_allclose(
+                found.p_adjusted[i][order], peer["pvals_adj"][name], atol=1e-6
+            )
     compare("Welch t-test of all conditions", ours_t, peer_t, n=3)
 
 

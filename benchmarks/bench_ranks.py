@@ -1,6 +1,7 @@
 """Rank metrics of 2,000 conditions x 5,000 genes, against the paper's formula in plain NumPy.
 
-The plain loop runs over 100 of the conditions and is scaled up. Run with ``python benchmarks/bench_ranks.py``.
+The plain loop runs over 100 of the conditions and is scaled up. Run with
+``python benchmarks/bench_ranks.py``.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ def main() -> None:
     observed = rng.gamma(1.0, 1.0, (N, G))
     predicted = observed + rng.normal(0, 8.0, (N, G))
     plain: list[float] = []
-    loop = seconds(
-        lambda: plain.extend(plain_rank(predicted, observed, i) for i in range(N_PLAIN))
-    )
+    loop = seconds(lambda: plain.extend(plain_rank(predicted, observed, i) for i in range(N_PLAIN)))
     for name in ("rmse", "cosine"):
         found: list[np.ndarray] = []
         time = seconds(lambda: found.extend(ranks(PAIRWISE[name](predicted, observed))))  # noqa: B023
         print(f"{name} rank and transposed rank of {N:,} conditions x {G:,} genes: {time:.2f} s")
         if name == "rmse":
             np.testing.assert_allclose(found[0][:N_PLAIN], plain, atol=1e-3)
-            print(f"  plain NumPy, rank alone: {loop * N / N_PLAIN:.1f} s, {loop * N / N_PLAIN / time:.0f} x")
+            print(
+                f"  plain NumPy, rank alone: {loop * N / N_PLAIN:.1f} s, {loop * N / N_PLAIN / time:.0f} x"
+            )
 
 
 if __name__ == "__main__":

@@ -45,9 +45,7 @@ def main() -> None:
     }
 
     def train(model: object, epochs: int) -> None:
-        model.train(
-            max_epochs=epochs, batch_size=BATCH, early_stopping=False, accelerator=device
-        )
+        model.train(max_epochs=epochs, batch_size=BATCH, early_stopping=False, accelerator=device)
 
     def train_peer(epochs: int) -> None:
         peer.train(

@@ -11,7 +11,7 @@ import pertscope as ps
 from pertscope._core.conditions import screen_conditions
 from pertscope._core.moments import moments
 from pertscope._core.screen import Screen
-from pertscope._core.t_test import adjust_p_values, t_test
+from pertscope._core.t_test import _two_sided, adjust_p_values, t_test
 
 
 @pytest.fixture
@@ -88,3 +88,10 @@ def test_benjamini_hochberg_against_scipy(p) -> None:
     np.testing.assert_allclose(
         adjust_p_values(p), stats.false_discovery_control(p, axis=-1), atol=1e-15
     )
+
+
+@pytest.mark.parametrize("df", [1.0, 5.5, 199.0, 201.0, 900.0, 1e5])
+def test_p_values_agree_with_scipy_across_the_switch(df: float) -> None:
+    t = np.linspace(-30, 30, 601)
+    expected = 2 * stats.t.sf(np.abs(t), df)
+    np.testing.assert_allclose(_two_sided(t, np.full_like(t, df)), expected, rtol=1e-9)

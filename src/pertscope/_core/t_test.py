@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pertscope._core.moments import Moments
 
 VARIANTS = ("t-test", "t-test_overestim_var")
+HILL_DF, HILL_T = 200.0, 10.0
+"""Hill's expansion is used for more degrees of freedom than this and a smaller ``|t|``."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,25 @@ def t_test(moments: Moments, reference: np.ndarray, *, variant: str = "t-test") 
     return TTest(score, p_value, adjust_p_values(p_value))
 
 
-def _two_sided(score: np.ndarray, df: np.ndarray) -> np.ndarray:
-    from scipy.special import stdtr
+def _two_sided(t: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """Two-sided p-values of Student's t.
 
-    return 2 * stdtr(df, -np.abs(score))
+    SciPy's, but for many degrees of freedom and a moderate t, which is nearly every gene of a
+    screen: there Hill's expansion (Communications of the ACM 13, 1970, algorithm 395) is right to
+    nine digits and several times faster.
+    """
+    from scipy.special import erfc, stdtr
+
+    a = df - 0.5
+    b = 48 * a * a
+    with np.errstate(invalid="ignore", over="ignore"):
+        y = a * np.log1p(t * t / df)
+        numerator = ((-0.4 * y - 3.3) * y - 24) * y - 85.5
+        z = ((numerator / (0.8 * y * y + 100 + b) + y + 3) / b + 1) * np.sqrt(y)
+        p = erfc(z / np.sqrt(2))
+    exact = ~((df > HILL_DF) & (np.abs(t) < HILL_T))
+    p[exact] = 2 * stdtr(df[exact], -np.abs(t[exact]))
+    return p
 
 
 def adjust_p_values(p_values: np.ndarray) -> np.ndarray:

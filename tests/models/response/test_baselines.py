@@ -114,7 +114,8 @@ def test_additive_cannot_tell(adata) -> None:
     labels = {"A+D": "E+F", "B+D": "A+B", "A+C": "E+F"}
     labels = [labels.get(p, p) for p in adata.obs["perturbation"]]
     adata.obs["perturbation"] = pd.Categorical(labels)
-    model = ps.tl.fit_additive(adata)
+    model = ps.models.Additive(adata)
+    model.train()
     with pytest.raises(ValueError, match="'E' was in training only together with others"):
         model.predict(["E"])
 
