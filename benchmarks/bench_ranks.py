@@ -34,9 +34,8 @@ def main() -> None:
         print(f"{name} rank and transposed rank of {N:,} conditions x {G:,} genes: {time:.2f} s")
         if name == "rmse":
             np.testing.assert_allclose(found[0][:N_PLAIN], plain, atol=1e-3)
-            print(
-                f"  plain NumPy, rank alone: {loop * N / N_PLAIN:.1f} s, {loop * N / N_PLAIN / time:.0f} x"
-            )
+            peer = loop * N / N_PLAIN
+            print(f"  plain NumPy, rank alone: {peer:.1f} s, {peer / time:.0f} x")
 
 
 if __name__ == "__main__":

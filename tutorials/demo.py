@@ -36,7 +36,9 @@ def main() -> None:
     ps.ev.rank_metrics(adata)
     table = ps.get.scores(adata, metrics=SHOWN)["mean"].sort_values("rmse_rank_mean")
     with pd.option_context("display.width", 120):
-        print("\nHeld-out combinations, mean over conditions; a rank of 0 is perfect, 0.5 random:\n")
+        print(
+            "\nHeld-out combinations, mean over conditions; a rank of 0 is perfect, 0.5 random:\n"
+        )
         print(table.round(3).to_string())
     ps.pl.scores(adata, metrics=SHOWN)[0].figure.savefig("demo_scores.png", dpi=150)
     print("\nwrote demo_scores.png")

@@ -33,7 +33,9 @@ def make(*, shuffle: bool = True, batch_size: int = 4, seed: int = 0) -> Matched
 def one_pass(batches: MatchedBatches) -> np.ndarray:
     """Control, cell and condition of every pair, ``(cells, 3)``."""
     parts = [(dense(b.x0)[:, 0], dense(b.x)[:, 0], b.condition) for b in batches]
-    return np.concatenate([torch.stack([*p[:2], p[2].float()], 1).numpy() for p in parts]).astype(int)
+    return np.concatenate([torch.stack([*p[:2], p[2].float()], 1).numpy() for p in parts]).astype(
+        int
+    )
 
 
 @pytest.mark.parametrize("shuffle", [True, False])

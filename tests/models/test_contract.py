@@ -56,7 +56,10 @@ def test_setup_train_predict(name, split, kind) -> None:
     held_out = adata.obs[adata.obs["split"].isin(["val", "test"])]
     held_out = held_out[held_out["perturbation"] != "control"]
     wanted = sorted(set(zip(held_out["cell_type"], held_out["perturbation"], strict=True)))
-    assert list(zip(prediction.obs["cell_type"], prediction.obs["perturbation"], strict=True)) == wanted
+    assert (
+        list(zip(prediction.obs["cell_type"], prediction.obs["perturbation"], strict=True))
+        == wanted
+    )
     assert prediction.obs.columns.tolist() == ["cell_type", "perturbation"]
     assert prediction.obs_names.tolist() == [f"{c}|{p}" for c, p in wanted]
     assert prediction.var_names.equals(adata.var_names)
@@ -153,7 +156,9 @@ def test_lost_controls(name) -> None:
 @pytest.mark.parametrize("part", ["val", "test"])
 def test_empty_part(name, part) -> None:
     adata = small_screen()
-    adata.obs["split"] = adata.obs["split"].astype(object).where(adata.obs["split"] != part, "train")
+    adata.obs["split"] = (
+        adata.obs["split"].astype(object).where(adata.obs["split"] != part, "train")
+    )
     model = make(name, adata)
     settings = {"early_stopping": False} if name in NETWORKS and part == "val" else {}
     if settings:

@@ -86,14 +86,19 @@ def test_other_screens(name, folder) -> None:
     load(name, folder, more[:, trained(name).genes])
 
     ps.pp.register(adata, covariate_keys=["cell_type", "batch"])
-    with refused(adata, ValueError, r"covariates \['cell_type', 'batch'\], the model was .*\['cell_type'\]"):
+    with refused(
+        adata, ValueError, r"covariates \['cell_type', 'batch'\], the model was .*\['cell_type'\]"
+    ):
         load(name, folder, adata)
     adata = small_screen()
     adata.obs["cell_type"] = adata.obs["cell_type"].cat.rename_categories({"B": "C"})
     with refused(adata, ValueError, "never saw cell_type 'C'"):
         load(name, folder, adata)
     adata = small_screen()
-    other = {p: p if p == "control" else f"drug {i}" for i, p in enumerate(adata.obs["perturbation"].cat.categories)}
+    other = {
+        p: p if p == "control" else f"drug {i}"
+        for i, p in enumerate(adata.obs["perturbation"].cat.categories)
+    }
     adata.obs["perturbation"] = adata.obs["perturbation"].cat.rename_categories(other)
     with refused(adata, ValueError, "share no perturbation"):
         load(name, folder, adata)

@@ -35,7 +35,11 @@ def test_labels_are_wanted_in_every_context(model) -> None:
 def test_table(model) -> None:
     a, b, *_ = model.vocabulary.perturbations
     table = pd.DataFrame(
-        {"other": 1, "perturbation": [f"{b}+{a}", a, a, "control"], "cell_type": ["B", "A", "A", "A"]}
+        {
+            "other": 1,
+            "perturbation": [f"{b}+{a}", a, a, "control"],
+            "cell_type": ["B", "A", "A", "A"],
+        }
     )
     prediction = model.predict(table)
     assert rows(prediction) == [("A", a), ("B", f"{b}+{a}")]
@@ -58,7 +62,9 @@ def test_refusals(model) -> None:
         with pytest.raises(ValueError, match=match):
             model.predict(conditions)
     table = pd.DataFrame({"perturbation": [a], "cell_type": ["C"]})
-    with pytest.raises(ValueError, match="never saw cell_type 'C' in training; there are: 'A', 'B'"):
+    with pytest.raises(
+        ValueError, match="never saw cell_type 'C' in training; there are: 'A', 'B'"
+    ):
         model.predict(table)
     with pytest.raises(KeyError, match="cell_type"):
         model.predict(table[["perturbation"]])
@@ -107,7 +113,10 @@ def test_cells(name, model) -> None:
     if name != "decoder_only":
         assert fingerprint(few) != fingerprint(model.predict(cells_per_condition=3, seed=5))
     for condition in means.obs_names:  # a draw, not something new
-        whole = {c.tobytes() for c in np.round(cells[cells.obs_names.str.startswith(condition + "|")].X, 4)}
+        whole = {
+            c.tobytes()
+            for c in np.round(cells[cells.obs_names.str.startswith(condition + "|")].X, 4)
+        }
         drawn = np.round(few[few.obs_names.str.startswith(condition + "|")].X, 4)
         assert {c.tobytes() for c in drawn} <= whole
 

@@ -82,7 +82,9 @@ def test_loss_is_the_mean_over_cells(name) -> None:
     """With a rate of 0, the first epoch's loss is that of the initial weights, batches or not."""
     losses = []
     for batch_size in (7, 10_000):
-        model = MODELS[name].load()(small_screen(), **TINY.get(name, {}), **({} if name == "linear" else {"dropout": 0}))
+        model = MODELS[name].load()(
+            small_screen(), **TINY.get(name, {}), **({} if name == "linear" else {"dropout": 0})
+        )
         train(model, max_epochs=1, lr=0, batch_size=batch_size)
         losses.append(model.history.loc[0].tolist())
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
@@ -94,7 +96,9 @@ def test_interrupt_keeps_the_best_weights(name, monkeypatch) -> None:
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     model = make(name, small_screen())
     raising_after(monkeypatch, KeyboardInterrupt(), n_epochs=2)
-    with pytest.warns(UserWarning, match=r"interrupted after 2 epoch\(s\): the best weights so far"):
+    with pytest.warns(
+        UserWarning, match=r"interrupted after 2 epoch\(s\): the best weights so far"
+    ):
         train(model, max_epochs=50)
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert model.is_trained

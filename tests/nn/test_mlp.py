@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -14,7 +16,7 @@ def test_order_of_layers(n_layers) -> None:
     assert [type(layer) for layer in network] == block * n_layers + [nn.Linear]
     linear = [(m.in_features, m.out_features) for m in network if isinstance(m, nn.Linear)]
     widths = [4] + [5] * n_layers + [2]
-    assert linear == list(zip(widths[:-1], widths[1:], strict=True))
+    assert linear == list(pairwise(widths))
     assert all(m.p == 0.3 for m in network if isinstance(m, nn.Dropout))
     assert network(torch.zeros(3, 4)).shape == (3, 2)
 

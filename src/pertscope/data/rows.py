@@ -41,13 +41,7 @@ class Rows:
     """
 
     def __init__(self, x: Any) -> None:
-        if not sp.issparse(x):
-            self.x = np.asarray(x, np.float32)
-            return
-        self.x = sp.csr_matrix(x, dtype=np.float32)
-        if not self.x.has_canonical_format:  # a place that is stored twice would be read once
-            self.x = self.x.copy()
-            self.x.sum_duplicates()
+        self.x = _canonical(x) if sp.issparse(x) else np.asarray(x, np.float32)
 
     def __call__(self, rows: np.ndarray) -> torch.Tensor | SparseBatch:
         """Rows in this order, dense or sparse as the matrix is."""
@@ -66,3 +60,12 @@ def dense(batch: torch.Tensor | SparseBatch) -> torch.Tensor:
         return batch
     flat = torch.zeros(batch.shape[0] * batch.shape[1], device=batch.values.device)
     return flat.scatter_(0, batch.places, batch.values).view(batch.shape)
+
+
+def _canonical(x: Any) -> Any:
+    """CSR in float32 with each place stored once: a place that is stored twice would be lost."""
+    csr = sp.csr_matrix(x, dtype=np.float32)
+    if not csr.has_canonical_format:
+        csr = csr.copy()
+        csr.sum_duplicates()
+    return csr

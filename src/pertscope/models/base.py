@@ -11,10 +11,10 @@ import pandas as pd
 from pertscope._core.conditions import screen_conditions
 from pertscope._core.keys import TRAIN
 from pertscope._core.matrix import dense_rows, matrix_of, refuse_counts
-from pertscope._core.messages import listed
 from pertscope._core.moments import moments
 from pertscope._core.screen import Screen
 from pertscope._core.splits import split_of
+from pertscope.models.checks import require_genes, require_positive, require_vocabulary
 from pertscope.models.encoding import Vocabulary
 from pertscope.models.files import read_model, write_model
 from pertscope.models.requests import as_prediction, control_rows, wanted_conditions
@@ -40,7 +40,7 @@ class ResponseModel(ABC):
     ----------
     adata
         Registered, split screen on a log or standardised scale.
-    settings
+    **settings
         Keyword arguments of the subclass, as JSON holds them.
     """
 
@@ -126,14 +126,9 @@ class ResponseModel(ABC):
         """
         if not self.is_trained:
             raise ValueError(f"this {type(self).__name__} is not trained: call `train()` first.")
-        for most in (max_controls, cells_per_condition):
-            if most is not None and most < 1:
-                raise ValueError(
-                    f"`max_controls`={max_controls} and `cells_per_condition`={cells_per_condition} "
-                    "must be positive."
-                )
+        require_positive(max_controls=max_controls, cells_per_condition=cells_per_condition)
         adata = self.adata if adata is None else adata
-        self._require_genes(adata)
+        require_genes(self.genes, adata)
         observed = screen_conditions(adata, self.screen)
         wanted = wanted_conditions(conditions, observed, split=lambda: split_of(adata, observed))
         self.vocabulary.encode_perturbations(wanted)  # refuses what no training condition had
@@ -152,11 +147,10 @@ class ResponseModel(ABC):
             if cells_per_condition is not None:
                 n_rows[chosen] = len(rows)
                 responses = self._respond(dense_rows(x, rows), part)
-                for i, cells in zip(chosen, responses, strict=True):
-                    result[i] = cells
             else:
-                for i, mean in zip(chosen, self._mean_response(x, rows, part), strict=True):
-                    result[i] = mean[None]
+                responses = iter(self._mean_response(x, rows, part)[:, None])
+            for i, cells in zip(chosen, responses, strict=True):
+                result[i] = cells
         return as_prediction(wanted, n_rows, np.concatenate(result), self.genes)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -174,7 +168,7 @@ class ResponseModel(ABC):
         Raises
         ------
         FileExistsError
-            If the folder holds something and `overwrite` is false.
+            If the folder holds a model and `overwrite` is false, or anything else.
         """
         if not self.is_trained:
             raise ValueError(f"this {type(self).__name__} is not trained: nothing to save.")
@@ -197,8 +191,7 @@ class ResponseModel(ABC):
         path
             Its folder.
         adata
-            Registered screen with the same genes in the same order, whose covariates the model
-            knows.
+            Registered screen with the same genes in the same order, and covariates it knows.
 
         Raises
         ------
@@ -214,8 +207,8 @@ class ResponseModel(ABC):
         model.screen = Screen.of(adata)
         model.genes = entry["genes"]
         model.vocabulary = Vocabulary.from_dict(entry["vocabulary"])
-        model._require_genes(adata)
-        model._require_vocabulary(adata)
+        require_genes(model.genes, adata)
+        require_vocabulary(model.vocabulary, adata, model.screen)
         history = pd.DataFrame(entry["history"])
         model.history = history.set_index("epoch") if "epoch" in history else pd.DataFrame()
         model._set_arrays(arrays)
@@ -225,10 +218,8 @@ class ResponseModel(ABC):
     def __repr__(self) -> str:
         settings = ", ".join(f"{k}={v!r}" for k, v in self.settings.items())
         state = "trained" if self.is_trained else "not trained"
-        return (
-            f"{type(self).__name__}({settings}): {state}, {len(self.vocabulary.perturbations)} "
-            f"perturbations, {len(self.genes)} genes"
-        )
+        size = f"{len(self.vocabulary.perturbations)} perturbations, {len(self.genes)} genes"
+        return f"{type(self).__name__}({settings}): {state}, {size}"
 
     @abstractmethod
     def train(self) -> None:
@@ -259,34 +250,3 @@ class ResponseModel(ABC):
             for i, cells in enumerate(self._respond(x0, conditions)):
                 total[i] += cells.sum(axis=0, dtype=np.float64)
         return total / len(rows)
-
-    def _require_genes(self, adata: AnnData) -> None:
-        genes = list(adata.var_names)
-        if genes == self.genes:
-            return
-        missing = sorted(set(self.genes) - set(genes))
-        if missing:
-            raise ValueError(
-                f"the screen lacks {len(missing)} of the model's {len(self.genes)} genes: "
-                f"{listed(missing)}."
-            )
-        raise ValueError(
-            f"the screen's {len(genes)} genes are not the model's {len(self.genes)} in their "
-            "order: pass `adata[:, model.genes]`, or subset before loading."
-        )
-
-    def _require_vocabulary(self, adata: AnnData) -> None:
-        if list(self.screen.covariate_keys) != list(self.vocabulary.covariates):
-            raise ValueError(
-                f"the screen has covariates {list(self.screen.covariate_keys)}, the model was "
-                f"trained with {list(self.vocabulary.covariates)}: register the same."
-            )
-        conditions = screen_conditions(adata, self.screen)
-        self.vocabulary.encode_covariates(conditions.take(np.flatnonzero(conditions.is_control)))
-        known = set(self.vocabulary.perturbations)
-        there = {p for parts in conditions.components for p in parts}
-        if not known & there:
-            raise ValueError(
-                "the screen and the model share no perturbation: the model knows "
-                f"{listed(sorted(known))}, the screen has {listed(sorted(there))}."
-            )

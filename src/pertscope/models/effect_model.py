@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from pertscope._core.conditions import Conditions, screen_conditions
+from pertscope._core.conditions import screen_conditions
 from pertscope._core.keys import TRAIN
 from pertscope._core.matrix import matrix_of
 from pertscope._core.messages import listed
@@ -17,6 +17,8 @@ from pertscope.models.base import ResponseModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pertscope._core.conditions import Conditions
 
 
 class EffectModel(ResponseModel):
@@ -29,7 +31,13 @@ class EffectModel(ResponseModel):
     affine: ClassVar[bool] = True
 
     def train(self) -> None:
-        """Fit the model to the training effects."""
+        """Fit the model to the training effects.
+
+        Raises
+        ------
+        ValueError
+            If training conditions have no control cells in train.
+        """
         conditions = screen_conditions(self.adata, self.screen)
         codes = np.where(split_of(self.adata, conditions) == TRAIN, conditions.codes, -1)
         x = matrix_of(self.adata, self.screen.layer)
@@ -39,12 +47,12 @@ class EffectModel(ResponseModel):
         lost = found.n[controls] == 0
         if lost.any():
             raise ValueError(
-                f"{listed(conditions.index[np.unique(controls[lost])])} has no cells in 'train', so the "
-                f"effects of {listed(conditions.index[trained[lost]])} are unknown: split again."
+                f"there are no cells of {listed(conditions.index[np.unique(controls[lost])])} in "
+                f"'train', which {listed(conditions.index[trained[lost]])} are compared with: "
+                "split again."
             )
         effects = found.mean[trained] - found.mean[controls]
-        table = conditions.table.iloc[trained].reset_index(drop=True)
-        self._fit(Conditions(table, np.arange(len(trained)), self.screen), effects)
+        self._fit(conditions.take(trained), effects)
         self.is_trained = True
 
     def _respond(self, x0: np.ndarray, conditions: Conditions) -> Iterator[np.ndarray]:

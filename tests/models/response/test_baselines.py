@@ -25,8 +25,12 @@ def adata():
     rng = np.random.default_rng(1)
     part = []
     for context, label in zip(adata.obs["cell_type"], adata.obs["perturbation"], strict=True):
-        held_out = "test" if (context, label) in TEST else "val" if (context, label) in VAL else "train"
-        part.append(rng.choice(["train", "train", "val", "test"]) if label == "control" else held_out)
+        held_out = (
+            "test" if (context, label) in TEST else "val" if (context, label) in VAL else "train"
+        )
+        part.append(
+            rng.choice(["train", "train", "val", "test"]) if label == "control" else held_out
+        )
     adata.obs["split"] = pd.Categorical(part)
     return adata
 
@@ -129,7 +133,7 @@ def test_bilinear(adata, features, n_components) -> None:
     rows = list(effects)
     b = {c: np.mean([effects[r] for r in rows if r[0] == c], axis=0) for c in TABLE}
     y = np.column_stack([effects[r] - b[r[0]] for r in rows])  # genes x conditions
-    g = (np.linalg.eigh(y @ y.T)[1][:, ::-1][:, :n_components])
+    g = np.linalg.eigh(y @ y.T)[1][:, ::-1][:, :n_components]
     g = g @ np.diag(np.linalg.norm(g.T @ y, axis=1))  # scores of the genes, up to sign
     table = {"one-hot": np.eye(4), "genes": g[[0, 5, 2, 3]]}[features]
 
@@ -147,7 +151,9 @@ def test_bilinear(adata, features, n_components) -> None:
 
 def test_bilinear_features(adata) -> None:
     assert ps.tl.fit_bilinear(adata).settings["perturbation_features"] == "one-hot"
-    with refused(adata, ValueError, "'A', 'B', 'C', 'D' are no genes .*perturbation_features='one-hot'"):
+    with refused(
+        adata, ValueError, "'A', 'B', 'C', 'D' are no genes .*perturbation_features='one-hot'"
+    ):
         ps.models.Bilinear(adata, perturbation_features="genes")
     for settings in ({"n_components": 0}, {"ridge": 0.0}, {"ridge": float("nan")}):
         with refused(adata, ValueError, "must be positive"):

@@ -58,7 +58,13 @@ def test_latent_additive(batch, in_encoder, in_decoder, softplus) -> None:
     x0, p, c = batch
     settings = WIDTHS | {"softplus": softplus}
     module = LatentAdditiveModule(
-        G, P, C, n_latent=3, covariates_in_encoder=in_encoder, covariates_in_decoder=in_decoder, **settings
+        G,
+        P,
+        C,
+        n_latent=3,
+        covariates_in_encoder=in_encoder,
+        covariates_in_decoder=in_decoder,
+        **settings,
     ).eval()
     z = by_hand(module.encoder, torch.cat([x0, c], 1) if in_encoder else x0)
     z = z + by_hand(module.perturbation_encoder, p)
@@ -104,7 +110,9 @@ def test_prediction_is_the_mean_of_the_module_over_controls(name) -> None:
     model, adata = trained(name), small_screen()
     prediction = model.predict()
     for condition, x in zip(prediction.obs.itertuples(), prediction.X, strict=True):
-        is_control = (adata.obs["perturbation"] == "control") & (adata.obs["cell_type"] == condition.cell_type)
+        is_control = (adata.obs["perturbation"] == "control") & (
+            adata.obs["cell_type"] == condition.cell_type
+        )
         x0 = torch.tensor(dense(adata.X)[is_control.to_numpy()], dtype=torch.float32)
         parts = condition.perturbation.split("+")
         p = torch.tensor([[float(q in parts) for q in model.vocabulary.perturbations]])

@@ -1,0 +1,59 @@
+"""Does a trained model fit a screen?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pertscope._core.conditions import screen_conditions
+from pertscope._core.messages import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+    from pertscope._core.screen import Screen
+    from pertscope.models.encoding import Vocabulary
+
+
+def require_genes(genes: Sequence[str], adata: AnnData) -> None:
+    """Refuse a screen whose genes are not the model's, in their order."""
+    there = list(adata.var_names)
+    if there == list(genes):
+        return
+    missing = sorted(set(genes) - set(there))
+    if missing:
+        raise ValueError(
+            f"the screen lacks {len(missing)} of the model's {len(genes)} genes: {listed(missing)}."
+        )
+    raise ValueError(
+        f"the screen's {len(there)} genes are not the model's {len(genes)} in their order: pass "
+        "`adata[:, model.genes]`, or subset before loading."
+    )
+
+
+def require_vocabulary(vocabulary: Vocabulary, adata: AnnData, screen: Screen) -> None:
+    """Refuse a screen with other covariates than the model's, or with none of its perturbations."""
+    if list(screen.covariate_keys) != list(vocabulary.covariates):
+        raise ValueError(
+            f"the screen has covariates {list(screen.covariate_keys)}, the model was trained with "
+            f"{list(vocabulary.covariates)}: register the same."
+        )
+    conditions = screen_conditions(adata, screen)
+    vocabulary.encode_covariates(conditions.take(np.flatnonzero(conditions.is_control)))
+    known = set(vocabulary.perturbations)
+    there = {p for parts in conditions.components for p in parts}
+    if not known & there:
+        raise ValueError(
+            "the screen and the model share no perturbation: the model knows "
+            f"{listed(sorted(known))}, the screen has {listed(sorted(there))}."
+        )
+
+
+def require_positive(**numbers: int | None) -> None:
+    """Refuse numbers below one; ``None`` is no number."""
+    for name, value in numbers.items():
+        if value is not None and value < 1:
+            raise ValueError(f"`{name}`={value} must be positive.")
