@@ -69,9 +69,7 @@ class ResponseModel(ABC):
 
     @classmethod
     def setup_anndata(cls, adata: AnnData, **keys: Any) -> None:
-        """Check that `adata` is a registered screen, or register it with the given keys.
-
-        The model keeps no state about it beside ``.uns["pertscope"]["screen"]``.
+        """Register `adata` with the given keys, or check that it is registered.
 
         Parameters
         ----------
