@@ -46,7 +46,7 @@ def test_every_metric_has_an_oracle() -> None:
 @given(st.data())
 def test_kernels(metric, data) -> None:
     shape = data.draw(st.tuples(st.integers(1, 4), st.integers(2, 6)))
-    cells = st.floats(-1e3, 1e3, width=32) | st.integers(-2, 2).map(float)
+    cells = st.integers(-(10**6), 10**6).map(lambda i: i / 1000) | st.integers(-2, 2).map(float)
     a, b = (data.draw(hnp.arrays(np.float64, shape, elements=cells)) for _ in range(2))
     got = ERROR_METRICS[metric].function(a, b)
     assert got.shape == (len(a),)
@@ -61,8 +61,6 @@ def test_kernels(metric, data) -> None:
             assert value == 0
         else:
             assert low <= value <= high
-            if metric in ("pearson", "r2") and min(np.ptp(p), np.ptp(o)) < 1e-6 * np.abs([p, o]).max():
-                continue  # the oracle itself has no digits left
             np.testing.assert_allclose(value, ORACLES[metric](p, o), rtol=1e-6, atol=1e-8)
 
 

@@ -1,0 +1,114 @@
+"""Every ``fit_*``: trains, keeps its prediction of the held-out conditions, returns the model."""
+
+from __future__ import annotations
+
+import inspect
+
+import anndata as ad
+import numpy as np
+import pytest
+from tests.helpers import fingerprint, refused
+from tests.models.small import NETWORKS, TINY, make, small_screen, train, trained
+
+import pertscope as ps
+from pertscope.models._registry import MODELS
+
+pytestmark = pytest.mark.parametrize("name", MODELS)
+
+
+def fit(name: str, adata: ad.AnnData, **settings):
+    if name in NETWORKS:
+        settings = {"max_epochs": 2, "accelerator": "cpu", **settings}
+    return getattr(ps.tl, f"fit_{name}")(adata, **TINY.get(name, {}), **settings)
+
+
+def test_fit(name) -> None:
+    adata = small_screen()
+    before = fingerprint([adata.X, adata.obs, adata.var, adata.layers])
+    model = fit(name, adata)
+    assert type(model) is MODELS[name].load()
+    assert model.adata is adata
+    assert model.is_trained
+    assert fingerprint([adata.X, adata.obs, adata.var, adata.layers]) == before
+    assert list(adata.uns["pertscope"]["predictions"]) == [name]
+    kept = ps.get.prediction(adata, name)
+    assert fingerprint(kept) == fingerprint(trained(name).predict())
+    assert kept.X.dtype == np.float32
+
+
+def test_same_defaults_as_the_model(name) -> None:
+    function = inspect.signature(getattr(ps.tl, f"fit_{name}")).parameters
+    of_model = inspect.signature(MODELS[name].load()).parameters
+    shared = [p for p in of_model if p != "adata"]
+    assert [p for p in function if p in of_model] == ["adata", *shared]
+    for p in shared:
+        assert function[p].default == of_model[p].default
+        assert function[p].kind is inspect.Parameter.KEYWORD_ONLY
+    assert function["key_added"].default == name
+
+
+def test_settings_arrive(name) -> None:
+    settings = {
+        "mean_effect": {"per_covariate": False},
+        "bilinear": {"n_components": 2, "ridge": 1.0, "perturbation_features": "one-hot"},
+        "linear": {"seed": 5},
+        "latent_additive": {
+            "n_layers": 2,
+            "dropout": 0.3,
+            "covariates_in_encoder": True,
+            "covariates_in_decoder": False,
+            "softplus": True,
+            "seed": 5,
+        },
+        "decoder_only": {"inputs": "perturbation", "n_layers": 1, "dropout": 0.3, "softplus": True, "seed": 5},
+    }.get(name, {})
+    adata = small_screen()
+    model = fit(name, adata, key_added="mine", **settings)
+    assert model.settings == TINY.get(name, {}) | settings
+    direct = train(make(name, small_screen(), **settings)).predict()
+    assert fingerprint(ps.get.prediction(adata, "mine")) == fingerprint(direct)
+    fit(name, adata)
+    assert list(adata.uns["pertscope"]["predictions"]) == ["mine", name]
+    fit(name, adata, key_added="mine")  # replaces
+    assert fingerprint(ps.get.prediction(adata, "mine")) == fingerprint(ps.get.prediction(adata, name))
+    if name in NETWORKS:
+        assert len(model.history) == 2
+        with pytest.raises(TypeError, match="max_epoch"):
+            fit(name, adata, max_epoch=3)
+
+
+def test_round_trip(name, tmp_path) -> None:
+    adata = small_screen()
+    fit(name, adata)
+    adata.write_h5ad(tmp_path / "screen.h5ad")
+    again = ad.read_h5ad(tmp_path / "screen.h5ad")
+    got, want = (ps.get.prediction(a, name) for a in (again, adata))
+    np.testing.assert_array_equal(got.X, want.X)
+    assert got.obs.astype(str).equals(want.obs.astype(str))
+    ps.ev.error_metrics(again)
+    assert ps.get.scores(again).index.tolist() == [name]
+
+
+def test_failures_leave_no_trace(name) -> None:
+    adata = small_screen()
+    with refused(adata, ValueError, "`key_added`='a/b' cannot be stored"):
+        fit(name, adata, key_added="a/b")
+    del adata.obs["split"]
+    with refused(adata, KeyError, "no split"):
+        fit(name, adata)
+    adata = small_screen()
+    adata.layers["bad"] = adata.X.copy()
+    adata.layers["bad"].data[::7] = np.nan
+    ps.pp.register(adata, covariate_keys=["cell_type"], layer="bad")
+    with refused(adata, ValueError, "NaN|nan"):
+        fit(name, adata)
+
+
+def test_view(name) -> None:
+    parent = small_screen()
+    before = fingerprint(parent)
+    view = parent[:, :10]
+    with pytest.warns(UserWarning, match="received a view"):
+        fit(name, view)
+    assert fingerprint(parent) == before
+    assert ps.get.prediction(view, name).n_vars == 10
