@@ -167,3 +167,17 @@ def test_empty_matrices(shape) -> None:
         got = moments(kind(np.ones(shape)), np.zeros(shape[0], int), 2)
         assert got.mean.shape == (2, shape[1])
         assert got.n[0] == shape[0]
+
+
+TWICE = {
+    "csr": sp.csr_matrix(([1.0, 2.0, 5.0, 4.0], [1, 1, 0, 1], [0, 2, 3, 4]), (3, 2)),
+    "csc": sp.csc_matrix(([5.0, 1.0, 2.0, 4.0], [1, 0, 0, 2], [0, 1, 4]), (3, 2)),
+}
+
+
+@pytest.mark.parametrize("kind", TWICE)
+def test_values_stored_twice_count_as_their_sum(kind) -> None:
+    found = moments(TWICE[kind], np.zeros(3, int), 1)
+    expected = np.array([[0.0, 3.0], [5.0, 0.0], [0.0, 4.0]])
+    np.testing.assert_allclose(found.mean[0], expected.mean(axis=0))
+    np.testing.assert_allclose(found.variance[0], expected.var(axis=0))

@@ -27,9 +27,11 @@ def screen(labels: Sequence[str] = LABELS, **settings) -> ad.AnnData:
 def observed_means(adata: ad.AnnData) -> pd.DataFrame:
     """Mean of every condition, controls included: (cell type, perturbation) x genes."""
     keys = [adata.obs["cell_type"].astype(str), adata.obs["perturbation"].astype(str)]
-    return pd.DataFrame(dense(adata.X), columns=adata.var_names).groupby(
-        [k.to_numpy() for k in keys]
-    ).mean()
+    return (
+        pd.DataFrame(dense(adata.X), columns=adata.var_names)
+        .groupby([k.to_numpy() for k in keys])
+        .mean()
+    )
 
 
 def as_prediction(adata: ad.AnnData, means: pd.DataFrame) -> ad.AnnData:
@@ -54,11 +56,15 @@ def with_random(adata: ad.AnnData, **seeds: int) -> ad.AnnData:
     return adata
 
 
-def values(adata: ad.AnnData, key: str, metric: str, statistic: str, name: str = "random") -> pd.Series:
+def values(
+    adata: ad.AnnData, key: str, metric: str, statistic: str, name: str = "random"
+) -> pd.Series:
     """One score per (cell type, perturbation)."""
-    table = adata.uns[key].astype({k: str for k in ("prediction", "metric", "statistic")})
+    table = adata.uns[key].astype(dict.fromkeys(("prediction", "metric", "statistic"), str))
     rows = table[
-        (table["prediction"] == name) & (table["metric"] == metric) & (table["statistic"] == statistic)
+        (table["prediction"] == name)
+        & (table["metric"] == metric)
+        & (table["statistic"] == statistic)
     ]
     index = [rows["cell_type"].astype(str), rows["perturbation"].astype(str)]
     return pd.Series(rows["value"].to_numpy(), index=pd.MultiIndex.from_arrays(index))

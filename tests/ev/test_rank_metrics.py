@@ -45,7 +45,7 @@ def test_against_the_paper(ties) -> None:
         ):
             got = values(adata, "rank_metrics", f"{distance}_{metric}", statistic)
             np.testing.assert_allclose(got, want[got.index], err_msg=f"{distance} {statistic}")
-            assert got.nunique() > 1
+            assert np.ptp(got) > 0
 
 
 def test_defaults_and_table() -> None:
@@ -112,7 +112,9 @@ def test_duplicates_share_their_rank() -> None:
         assert got.loc[("x", "C")] == 0
 
 
-@pytest.mark.parametrize("change", ["rows", "genes", "cells", "screen rows", "screen labels", "controls"])
+@pytest.mark.parametrize(
+    "change", ["rows", "genes", "cells", "screen rows", "screen labels", "controls"]
+)
 def test_what_must_not_matter(change) -> None:
     """Order of rows and genes, cells in place of means, predicted controls, sparse or dense."""
     adata = with_random(screen())
@@ -133,7 +135,12 @@ def test_what_must_not_matter(change) -> None:
         prediction = ad.AnnData(x.reshape(len(obs), -1), obs=obs, var=prediction.var)
         prediction = prediction[rng.permutation(len(obs))].copy()
     elif change == "controls":
-        means = pd.concat([random_means(other), observed_means(other).xs("control", level=1, drop_level=False) + 9])
+        means = pd.concat(
+            [
+                random_means(other),
+                observed_means(other).xs("control", level=1, drop_level=False) + 9,
+            ]
+        )
         prediction = as_prediction(other, means)
     elif change == "screen rows":
         other = other[rng.permutation(other.n_obs)].copy()
@@ -154,19 +161,27 @@ def test_missing_and_unobserved_conditions() -> None:
     means = random_means(adata).drop([("x", "A"), ("y", "C+D")])
     ps.pp.add_prediction(adata, as_prediction(adata, means), "random")
     for judge in (ps.ev.rank_metrics, ps.ev.error_metrics):
-        with pytest.warns(UserWarning, match=r"'random' lacks 2 of 12 conditions.*'x\|A', 'y\|C\+D'"):
+        with pytest.warns(
+            UserWarning, match=r"'random' lacks 2 of 12 conditions.*'x\|A', 'y\|C\+D'"
+        ):
             judge(adata)
     assert set(ps.get.scores(adata)["n_conditions"].loc["random"]) == {10}
     extra = means.iloc[:1].set_axis(pd.MultiIndex.from_tuples([("x", "never")]))
     with pytest.warns(UserWarning, match="never observed"):
         ps.pp.add_prediction(adata, as_prediction(adata, extra), "extra")
-    with refused(adata, ValueError, "'extra' has none of the 12 conditions to judge: it has 'x|never'"):
+    with refused(
+        adata, ValueError, "'extra' has none of the 12 conditions to judge: it has 'x|never'"
+    ):
         ps.ev.rank_metrics(adata, "extra")
 
 
 def test_parts_of_the_split() -> None:
     adata = with_random(screen())
-    part = adata.obs["perturbation"].astype(str).map(lambda p: {"A": "train", "B": "val"}.get(p, "test"))
+    part = (
+        adata.obs["perturbation"]
+        .astype(str)
+        .map(lambda p: {"A": "train", "B": "val"}.get(p, "test"))
+    )
     adata.obs["split"] = part.to_numpy()
     for split, n in (("train", 2), ("val", 2), ("test", 8), (None, 12)):
         ps.ev.error_metrics(adata, split=split)

@@ -12,7 +12,7 @@ from pertscope._core.distances import PAIRWISE
 from pertscope.ev._ranks import ranks
 
 CDIST = {
-    "l2": lambda a, b: cdist(a, b),
+    "l2": cdist,
     "rmse": lambda a, b: cdist(a, b) / np.sqrt(a.shape[1]),
     "mae": lambda a, b: cdist(a, b, "cityblock") / a.shape[1],
     "cosine": lambda a, b: cdist(a, b, "cosine"),

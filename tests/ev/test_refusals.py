@@ -34,7 +34,9 @@ def test_unknown_metrics() -> None:
     adata = with_random(screen())
     with refused(adata, ValueError, "unknown metric 'rsme'; nearest: 'rmse'"):
         ps.ev.error_metrics(adata, metrics=["mae", "rsme"])
-    with refused(adata, ValueError, "unknown statistic.*'effects'; there are 'mean', 'effect', 'logfc'"):
+    with refused(
+        adata, ValueError, "unknown statistic.*'effects'; there are 'mean', 'effect', 'logfc'"
+    ):
         ps.ev.error_metrics(adata, statistics=["mean", "effects"])
     with refused(adata, ValueError, "unknown statistic.*'lfc'"):
         ps.ev.rank_metrics(adata, distances=[("rmse", "lfc")])
@@ -58,7 +60,9 @@ def test_screens_that_cannot_be_judged(judge) -> None:
     adata = with_random(screen())
     is_control = (adata.obs["perturbation"] == "control") & (adata.obs["cell_type"] == "y")
     without = adata[~is_control].copy()
-    with refused(without, ValueError, "no 'control' cells for 'y' any more: keep the matched controls"):
+    with refused(
+        without, ValueError, "no 'control' cells for 'y' any more: keep the matched controls"
+    ):
         judge(without)
     adata.X.data[3] = np.nan
     with refused(adata, ValueError, "NaN"):

@@ -29,13 +29,20 @@ def test_table(adata) -> None:
     assert fingerprint(adata) == before
     assert scores.index.tolist() == ["first", "second"]
     errors = ["rmse_mean", "pearson_mean", "rmse_effect", "pearson_effect"]
-    ranks = [f"{m}_{s}" for m, s in zip(
-        ("rmse_rank", "rmse_transposed_rank", "cosine_rank", "cosine_transposed_rank"),
-        ("mean", "mean", "logfc", "logfc"), strict=True)]
+    ranks = [
+        f"{m}_{s}"
+        for m, s in zip(
+            ("rmse_rank", "rmse_transposed_rank", "cosine_rank", "cosine_transposed_rank"),
+            ("mean", "mean", "logfc", "logfc"),
+            strict=True,
+        )
+    ]
     assert scores.columns.tolist() == [(q, m) for q in QUANTITIES for m in errors + ranks]
     for metric, statistic in (("rmse", "mean"), ("pearson", "effect")):
         want = values(adata, "error_metrics", metric, statistic, "first").mean()
-        assert scores["mean"].loc["first", f"{metric}_{statistic}"] == pytest.approx(want, rel=1e-12)
+        assert scores["mean"].loc["first", f"{metric}_{statistic}"] == pytest.approx(
+            want, rel=1e-12
+        )
     assert scores["n_conditions"].dtypes.eq("int64").all()
     assert (scores["n_conditions"].loc["first", ranks] == 0).all()  # was not ranked
     assert scores["mean"].loc["first", ranks].isna().all()
@@ -47,7 +54,9 @@ def test_table(adata) -> None:
 def test_choice_of_metrics(adata) -> None:
     everything = ps.get.scores(adata)
     some = ps.get.scores(adata, metrics=["rmse_rank_mean", "pearson_effect"])
-    assert some.columns.tolist() == [(q, m) for q in QUANTITIES for m in ("rmse_rank_mean", "pearson_effect")]
+    assert some.columns.tolist() == [
+        (q, m) for q in QUANTITIES for m in ("rmse_rank_mean", "pearson_effect")
+    ]
     pd.testing.assert_frame_equal(some, everything[some.columns])
     with refused(adata, KeyError, "no scores of 'rmse_rank'; nearest: 'rmse_rank_mean'"):
         ps.get.scores(adata, metrics=["rmse_rank"])
@@ -66,7 +75,12 @@ def test_interval(adata) -> None:
             scores = ps.get.scores(adata, confidence=confidence)
             got = [scores[q].loc["second", f"{metric}_{statistic}"] for q in ("ci_low", "ci_high")]
             want = stats.bootstrap(
-                (value,), np.mean, confidence_level=confidence, n_resamples=5000, method="percentile", rng=1
+                (value,),
+                np.mean,
+                confidence_level=confidence,
+                n_resamples=5000,
+                method="percentile",
+                rng=1,
             ).confidence_interval
             np.testing.assert_allclose(got, want, atol=0.1 * (want.high - want.low))
     narrow, wide = (ps.get.scores(adata, confidence=c) for c in (0.5, 0.99))
@@ -80,7 +94,11 @@ def test_interval(adata) -> None:
 
 def test_undefined_values_are_left_out_and_counted(adata) -> None:
     table = adata.uns["error_metrics"]
-    first = (table["prediction"] == "first") & (table["metric"] == "rmse") & (table["statistic"] == "mean")
+    first = (
+        (table["prediction"] == "first")
+        & (table["metric"] == "rmse")
+        & (table["statistic"] == "mean")
+    )
     rows = table.index[first]
     table.loc[rows[:3], "value"] = np.nan
     scores = ps.get.scores(adata)
@@ -112,11 +130,11 @@ def test_keys(adata) -> None:
     pd.testing.assert_frame_equal(ps.get.scores(adata), before)
 
 
+@pytest.mark.filterwarnings("ignore:Writing zarr v2 data:UserWarning")
 @pytest.mark.parametrize("form", ["h5ad", "zarr"])
 def test_round_trip(adata, form, tmp_path) -> None:
     path = tmp_path / f"screen.{form}"
-    with ad.settings.override(zarr_write_format=3):
-        getattr(adata, f"write_{form}")(path)
+    getattr(adata, f"write_{form}")(path)
     again = getattr(ad, f"read_{form}")(path)
     pd.testing.assert_frame_equal(ps.get.scores(again), ps.get.scores(adata))
     ps.ev.error_metrics(again, statistics=["mean", "effect"], metrics=["rmse", "pearson"])

@@ -49,7 +49,12 @@ def _judged(kind: str):
     for name, settings in NETWORKS.items():
         getattr(ps.tl, f"fit_{name}")(adata, **settings)
     ps.tl.fit_decoder_only(
-        adata, inputs="covariates", n_hidden=8, max_epochs=2, accelerator="cpu", key_added="covariates"
+        adata,
+        inputs="covariates",
+        n_hidden=8,
+        max_epochs=2,
+        accelerator="cpu",
+        key_added="covariates",
     )
     return adata
 
@@ -64,7 +69,9 @@ def true_cosine(adata) -> dict[str, float]:
     truth = adata.uns["simulation"]["truth"]
     obs = adata.obs
     means = {
-        c: dense(adata.X)[((obs["cell_type"] == c) & (obs["perturbation"] == "control")).to_numpy()].mean(0)
+        c: dense(adata.X)[
+            ((obs["cell_type"] == c) & (obs["perturbation"] == "control")).to_numpy()
+        ].mean(0)
         for c in obs["cell_type"].unique()
     }
     test = obs[(obs["split"] == "test") & (obs["perturbation"] != "control")]

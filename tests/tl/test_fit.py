@@ -60,7 +60,13 @@ def test_settings_arrive(name) -> None:
             "softplus": True,
             "seed": 5,
         },
-        "decoder_only": {"inputs": "perturbation", "n_layers": 1, "dropout": 0.3, "softplus": True, "seed": 5},
+        "decoder_only": {
+            "inputs": "perturbation",
+            "n_layers": 1,
+            "dropout": 0.3,
+            "softplus": True,
+            "seed": 5,
+        },
     }.get(name, {})
     adata = small_screen()
     model = fit(name, adata, key_added="mine", **settings)
@@ -70,7 +76,9 @@ def test_settings_arrive(name) -> None:
     fit(name, adata)
     assert list(adata.uns["pertscope"]["predictions"]) == ["mine", name]
     fit(name, adata, key_added="mine")  # replaces
-    assert fingerprint(ps.get.prediction(adata, "mine")) == fingerprint(ps.get.prediction(adata, name))
+    assert fingerprint(ps.get.prediction(adata, "mine")) == fingerprint(
+        ps.get.prediction(adata, name)
+    )
     if name in NETWORKS:
         assert len(model.history) == 2
         with pytest.raises(TypeError, match="max_epoch"):

@@ -12,7 +12,7 @@ import pandas as pd
 from pertscope._core.messages import listed, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from anndata import AnnData
 
@@ -178,7 +178,7 @@ def _names(table: pd.DataFrame, screen: Screen) -> list[tuple[object, ...]]:
     return list(zip(*covariates, parts, strict=True))
 
 
-def ambiguous_labels(labels: Sequence[str], screen: Screen) -> list[tuple[str, str]]:
+def ambiguous_labels(labels: Iterable[str], screen: Screen) -> list[tuple[str, str]]:
     """Pairs of labels that name the same perturbation, such as ``A+B`` and ``B+A``."""
     first: dict[tuple[str, ...], str] = {}
     return [

@@ -121,6 +121,11 @@ def _add(
 ) -> None:
     from pertscope._core import _moments_kernels as kernels
 
+    if sp.issparse(block) and block.format not in ("csr", "csc"):
+        block = block.tocsr()
+    if sp.issparse(block) and not block.has_canonical_format:
+        block = block.copy()
+        block.sum_duplicates()  # a place that is stored twice holds the sum
     if sp.issparse(block) and block.format == "csc":
         kernels.add_csc(
             block.data, block.indices, block.indptr, codes, n_block, first_gene, n, mean, m2
@@ -129,10 +134,8 @@ def _add(
     rows, edges, group, slot = _tasks(codes, n_block)
     parts = np.empty((2, int(slot.max(initial=-1)) + 1, mean.shape[1]))
     if sp.issparse(block):
-        csr = block.tocsr()
-        kernels.add_csr(
-            csr.data, csr.indices, csr.indptr, rows, edges, group, slot, n, mean, m2, *parts
-        )
+        stored = block.data, block.indices, block.indptr
+        kernels.add_csr(*stored, rows, edges, group, slot, n, mean, m2, *parts)
     else:
         dense = np.asarray(block)
         if dense.dtype == np.float16 or not dense.dtype.isnative:  # unknown to numba

@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from pertscope._core import keys
-from pertscope._core.conditions import Conditions, conditions_of
+from pertscope._core.conditions import Conditions, ambiguous_labels, conditions_of
 from pertscope._core.messages import listed, nearest
 from pertscope._core.moments import moments
 
@@ -25,7 +25,7 @@ CONTROLS = "controls"
 
 
 def stored_predictions(adata: AnnData) -> dict[str, AnnData]:
-    """Predictions in `adata`, in the order in which they were added."""
+    """Predictions in `adata`, in the order in which they are stored: a file sorts them by name."""
     return adata.uns.get(keys.UNS, {}).get(keys.PREDICTIONS, {})
 
 
@@ -47,7 +47,20 @@ def chosen_predictions(adata: AnnData, names: str | Sequence[str] | None) -> dic
     for name in wanted:
         if name not in stored:
             raise KeyError(f"the screen holds no prediction {name!r}; {nearest(name, stored)}.")
-    return {name: stored[name] for name in wanted}
+    return {name: _with_genes(stored[name], name, adata) for name in wanted}
+
+
+def _with_genes(prediction: AnnData, name: str, adata: AnnData) -> AnnData:
+    """Prediction of the genes that the screen has now: it may have been subset since."""
+    if prediction.var_names.equals(adata.var_names):
+        return prediction
+    missing = adata.var_names.difference(prediction.var_names)
+    if len(missing):
+        raise ValueError(
+            f"prediction {name!r} lacks {len(missing)} of the screen's {adata.n_vars} genes: "
+            f"{listed(missing)}. Predict again."
+        )
+    return prediction[:, adata.var_names]
 
 
 def align_prediction(prediction: AnnData, adata: AnnData, screen: Screen) -> AnnData:
@@ -62,7 +75,19 @@ def align_prediction(prediction: AnnData, adata: AnnData, screen: Screen) -> Ann
     """
     import anndata as ad
 
+    for key in screen.condition_keys:
+        if key not in prediction.obs.columns:
+            raise KeyError(
+                f"the prediction's `.obs` has no column {key!r}; "
+                f"{nearest(key, prediction.obs.columns)}."
+            )
     conditions = conditions_of(prediction.obs, screen)
+    same = ambiguous_labels(dict.fromkeys(conditions.labels), screen)
+    if same:
+        raise ValueError(
+            "the prediction has two labels for one perturbation: "
+            f"{listed(f'{a} = {b}' for a, b in same)}."
+        )
     names = prediction.var_names
     if not names.is_unique:
         raise ValueError(

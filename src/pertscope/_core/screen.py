@@ -50,8 +50,8 @@ class Screen:
             return ()
         if not self.combination_separator:
             return (label,)
-        parts = {part.strip() for part in label.split(self.combination_separator)}
-        return tuple(sorted(parts - {"", self.control})) or (label,)
+        parts = {part.strip() for part in label.split(self.combination_separator)} - {""}
+        return tuple(sorted(parts - {self.control})) if parts else (label,)
 
     @classmethod
     def of(cls, adata: AnnData) -> Screen:

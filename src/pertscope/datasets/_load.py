@@ -41,8 +41,8 @@ def load(
     name
         One of :func:`~pertscope.datasets.names`.
     backed
-        Leave the matrix on disk. The annotation is in memory; the file is not changed. Screens
-        of which cells are left out are then views of the file.
+        Leave the matrix on disk. The annotation is in memory; the file is not changed. Not for
+        the few screens of which cells are left out.
     cache
         Folder of the downloaded files. ``None`` is ``$PERTSCOPE_CACHE`` or, without it, the
         user's cache folder for pertscope. A file put there by hand is used.
@@ -66,7 +66,7 @@ def load(
     ConnectionError
         If the file is not in the cache and cannot be downloaded; the message says where to put it.
     ValueError
-        If the file does not have its checksum.
+        If the file does not have its checksum, or cells would be dropped from a backed one.
 
     Warns
     -----
@@ -97,13 +97,16 @@ def load(
         screen_keys = _present_keys(entry, obs.columns)
     except KeyError as error:
         raise KeyError(f"dataset {name!r} ({path}): {error.args[0]}") from error
+    if backed and not keep.all():
+        raise ValueError(
+            f"dataset {name!r} is used without {int((~keep).sum())} of its cells, which cannot be "
+            "dropped from a file: load it with `backed=False`."
+        )
     adata.obs = obs
     adata.uns["screen_keys"] = screen_keys
     adata.uns["dataset"] = _facts(entry)
     if not keep.all():
-        adata = adata[np.flatnonzero(keep)]
-        if not backed:
-            adata = adata.copy()
+        adata = adata[np.flatnonzero(keep)].copy()
     if not backed and sp.issparse(adata.X) and adata.X.format != "csr":
         adata.X = adata.X.tocsr()
     return adata

@@ -26,15 +26,15 @@ def split_combinations(
 ) -> None:
     """Split for combinations: what do two known perturbations do together?
 
-    Holds out `fraction` of the combinations that can be held out, in each combination of
-    covariates; everything else is in train. Held-out conditions go to val and test, half and half.
+    Holds out a share of the combinations that can be held out; everything else is in train. Held-out conditions go to val and test, half and half.
 
     Parameters
     ----------
     adata
         Registered screen with combinations.
     fraction
-        Share of the eligible combinations that is held out.
+        Share of combinations that is held out: of the eligible ones in each set of covariates, or,
+        with ``seen="parts"``, of all, as far as they are eligible.
     seen
         ``"singles"``: a combination is eligible if each of its parts was measured alone in the same
         covariates. ``"parts"``: it is enough that each part stays in train in any condition.

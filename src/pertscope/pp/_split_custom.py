@@ -105,7 +105,11 @@ def split_custom(
             "must also be seen outside the held-out conditions and have `min_cells` cells "
             f"({len(chosen) - len(eligible)} are seen nowhere else, {len(small)} are too small)."
         )
-    parts = halves(kept, conditions.context, rng)
+    # drawn for all that were chosen, so that what train can learn does not move the others
+    drawn = halves(np.array(sorted(chosen)), conditions.context, rng)
+    parts = {int(i): drawn[int(i)] for i in kept}
+    if len(set(parts.values())) < 2:
+        parts = halves(kept, conditions.context, rng)
     unused = np.flatnonzero(~np.isin(conditions.context, used))
     parts |= {int(i): UNUSED for i in (*small, *unused)}
     write_split(

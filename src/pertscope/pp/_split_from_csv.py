@@ -87,7 +87,8 @@ def split_from_csv(
         )
     conditions = screen_conditions(adata, screen)
     how = {"function": "split_from_csv", "path": str(path)}
-    if screen.perturbation_key not in table.columns:
+    of_cells = table.iloc[:, 0].isin(adata.obs_names).all()
+    if of_cells or screen.perturbation_key not in table.columns:
         write_cells(adata, conditions, _of_cells(adata, table, part, path), how)
         return
     parts = _of_conditions(conditions, table, part, path)
