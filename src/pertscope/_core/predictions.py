@@ -75,19 +75,7 @@ def align_prediction(prediction: AnnData, adata: AnnData, screen: Screen) -> Ann
     """
     import anndata as ad
 
-    for key in screen.condition_keys:
-        if key not in prediction.obs.columns:
-            raise KeyError(
-                f"the prediction's `.obs` has no column {key!r}; "
-                f"{nearest(key, prediction.obs.columns)}."
-            )
-    conditions = conditions_of(prediction.obs, screen)
-    same = ambiguous_labels(dict.fromkeys(conditions.labels), screen)
-    if same:
-        raise ValueError(
-            "the prediction has two labels for one perturbation: "
-            f"{listed(f'{a} = {b}' for a, b in same)}."
-        )
+    conditions = _conditions_of(prediction, screen)
     names = prediction.var_names
     if not names.is_unique:
         raise ValueError(
@@ -123,6 +111,24 @@ def align_prediction(prediction: AnnData, adata: AnnData, screen: Screen) -> Ann
     if is_control.any():
         aligned.uns[CONTROLS] = part(is_control)
     return aligned
+
+
+def _conditions_of(prediction: AnnData, screen: Screen) -> Conditions:
+    """Conditions of a prediction's rows; two labels for one perturbation are refused."""
+    for key in screen.condition_keys:
+        if key not in prediction.obs.columns:
+            raise KeyError(
+                f"the prediction's `.obs` has no column {key!r}; "
+                f"{nearest(key, prediction.obs.columns)}."
+            )
+    conditions = conditions_of(prediction.obs, screen)
+    same = ambiguous_labels(dict.fromkeys(conditions.labels), screen)
+    if same:
+        raise ValueError(
+            "the prediction has two labels for one perturbation: "
+            f"{listed(f'{a} = {b}' for a, b in same)}."
+        )
+    return conditions
 
 
 def store_prediction(adata: AnnData, key: str, prediction: AnnData) -> None:

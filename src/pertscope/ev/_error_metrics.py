@@ -102,6 +102,8 @@ def error_metrics(
     """
     check_key(key_added)
     check_statistics(statistics)
+    if isinstance(metrics, str):
+        raise TypeError(f"`metrics` takes a list: [{metrics!r}].")
     for name in metrics:
         if name not in ERROR_METRICS:
             raise ValueError(f"unknown metric {name!r}; {nearest(name, ERROR_METRICS)}.")
@@ -110,7 +112,7 @@ def error_metrics(
     observed = observe(adata, split)
     check_logfc(observed, statistics)
     parts = []
-    for prediction, rows, mean in predicted(adata, observed, predictions):
+    for prediction, rows, mean in predicted(adata, observed, predictions, warn=split is not None):
         for statistic in statistics:
             a = observed.statistic(statistic, mean, rows, compat=compat)
             b = observed.statistic(statistic, observed.mean[rows], rows, compat=compat)

@@ -97,11 +97,11 @@ def observe(adata: AnnData, split: str | None) -> Observed:
 
 
 def predicted(
-    adata: AnnData, observed: Observed, names: str | Sequence[str] | None
+    adata: AnnData, observed: Observed, names: str | Sequence[str] | None, *, warn: bool
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Yield ``(name, rows, means)``: which observed conditions a prediction has, and their means.
 
-    Warns of conditions that a prediction lacks, because its scores are then over fewer.
+    With `warn`, conditions that a prediction lacks are named, because its scores are over fewer.
     """
     screen = observed.conditions.screen
     for name, prediction in chosen_predictions(adata, names).items():
@@ -113,7 +113,7 @@ def predicted(
                 f"prediction {name!r} has none of the {len(place)} conditions to judge: it has "
                 f"{listed(conditions.index)}."
             )
-        if len(rows) < len(place):
+        if warn and len(rows) < len(place):
             warnings.warn(
                 f"prediction {name!r} lacks {len(place) - len(rows)} of {len(place)} conditions, "
                 f"its scores are over the others: {listed(observed.conditions.index[place < 0])}.",
@@ -125,6 +125,8 @@ def predicted(
 
 def check_statistics(names: Sequence[str]) -> None:
     """Refuse unknown statistics."""
+    if isinstance(names, str):
+        raise TypeError(f"`statistics` takes a list: [{names!r}].")
     unknown = [s for s in names if s not in STATISTICS]
     if unknown:
         raise ValueError(f"unknown statistic(s) {listed(unknown)}; there are {listed(STATISTICS)}.")

@@ -117,7 +117,7 @@ def rank_metrics(
     context = observed.conditions.context
     parts = []
     alone: set[str] = set()
-    for prediction, rows, mean in predicted(adata, observed, predictions):
+    for prediction, rows, mean in predicted(adata, observed, predictions, warn=split is not None):
         for distance, statistic in distances:
             a = observed.statistic(statistic, mean, rows, compat=compat)
             b = observed.statistic(statistic, observed.mean[rows], rows, compat=compat)

@@ -64,8 +64,7 @@ class ResponseModel(ABC):
                 f"`.obs[{self.screen.split_key!r}]` has no perturbed cells in 'train'."
             )
         self.vocabulary = Vocabulary.of(conditions, trained)
-        self.is_trained = False
-        self.history = pd.DataFrame()
+        self.is_trained, self.history = False, pd.DataFrame()
 
     @classmethod
     def setup_anndata(cls, adata: AnnData, **keys: Any) -> None:
@@ -129,22 +128,24 @@ class ResponseModel(ABC):
         require_genes(self.genes, adata)
         observed = screen_conditions(adata, self.screen)
         wanted = wanted_conditions(conditions, observed, split=lambda: split_of(adata, observed))
-        self.vocabulary.encode_perturbations(wanted)  # refuses what no training condition had
-        self.vocabulary.encode_covariates(wanted)
+        self.vocabulary.require(wanted)
         x = matrix_of(adata, self.screen.layer)
         rng = np.random.default_rng(seed)
-        n_rows = np.ones(len(wanted), np.int64)
+        n_rows = np.ones(len(wanted), int)
         result: list[np.ndarray] = [np.empty(0)] * len(wanted)
-        for context in range(len(wanted.contexts)):
+        most = max_controls if cells_per_condition is None else cells_per_condition
+        controls = [control_rows(observed, c, most, rng) for c in wanted.contexts]
+        means = (
+            self._control_means(x, controls) if self.affine and not cells_per_condition else None
+        )
+        for context, rows in enumerate(controls):
             chosen = np.flatnonzero(wanted.context == context)
-            rows = control_rows(observed, wanted.contexts[context])
-            most = max_controls if cells_per_condition is None else cells_per_condition
-            if most is not None and most < len(rows):
-                rows = np.sort(rng.choice(rows, most, replace=False))
             part = wanted.take(chosen)
             if cells_per_condition is not None:
                 n_rows[chosen] = len(rows)
                 responses = self._respond(dense_rows(x, rows), part)
+            elif means is not None:
+                responses = self._respond(means[[context]], part)
             else:
                 responses = iter(self._mean_response(x, rows, part)[:, None])
             for i, cells in zip(chosen, responses, strict=True):
@@ -154,7 +155,7 @@ class ResponseModel(ABC):
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Save the trained model to a folder: ``model.json`` and ``arrays.npz``.
 
-        Neither can hold code: loading a model that somebody sent you runs nothing from it.
+        Neither can hold code: loading somebody's model runs nothing from it.
 
         Parameters
         ----------
@@ -235,13 +236,15 @@ class ResponseModel(ABC):
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Put back what :meth:`_arrays` returned, into a model without any other state."""
 
+    def _control_means(self, x: Any, controls: list[np.ndarray]) -> np.ndarray:
+        """Mean of each set of controls, in one pass."""
+        codes = np.full(x.shape[0], -1)
+        for i, rows in enumerate(controls):
+            codes[rows] = i
+        return moments(x, codes, len(controls), names=self.genes).mean
+
     def _mean_response(self, x: Any, rows: np.ndarray, conditions: Conditions) -> np.ndarray:
         """Mean response of control cells, float64 ``(conditions, genes)``."""
-        if self.affine:
-            codes = np.full(x.shape[0], -1)
-            codes[rows] = 0
-            x0 = moments(x, codes, 1, names=self.genes).mean
-            return np.concatenate(list(self._respond(x0, conditions)))
         total = np.zeros((len(conditions), len(self.genes)))
         for start in range(0, len(rows), CONTROLS_PER_CHUNK):
             x0 = dense_rows(x, rows[start : start + CONTROLS_PER_CHUNK])

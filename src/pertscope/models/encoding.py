@@ -59,6 +59,11 @@ class Vocabulary:
         """Length of a covariate vector: all values of all covariates."""
         return sum(map(len, self.covariates.values()))
 
+    def require(self, conditions: Conditions) -> None:
+        """Refuse conditions with a perturbation or covariate value that is not here."""
+        self.encode_perturbations(conditions)
+        self.encode_covariates(conditions)
+
     def encode_perturbations(self, conditions: Conditions) -> np.ndarray:
         """Multi-hot perturbations, float32 ``(conditions, perturbations)``; zeros for controls.
 

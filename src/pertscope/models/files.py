@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -34,11 +35,11 @@ def write_model(
         raise FileExistsError(f"{folder} holds a model: pass `overwrite=True` to replace it.")
     entry = {"format_version": FORMAT_VERSION} | entry
     text = json.dumps(entry, indent=1, default=lambda number: number.item())  # NumPy's numbers
-    unfinished = folder.with_name(folder.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    unfinished.mkdir()
     (unfinished / JSON).write_text(text, encoding="utf-8")
-    np.savez(unfinished / ARRAYS, allow_pickle=False, **arrays)
+    np.savez(unfinished / ARRAYS, **cast("dict[str, Any]", arrays))
     if folder.is_dir():
         shutil.rmtree(folder)
     unfinished.rename(folder)

@@ -59,8 +59,10 @@ def wanted_conditions(
     return wanted
 
 
-def control_rows(observed: Conditions, context: tuple[str, ...]) -> np.ndarray:
-    """Rows of the control cells of one combination of covariates."""
+def control_rows(
+    observed: Conditions, context: tuple[str, ...], most: int | None, rng: np.random.Generator
+) -> np.ndarray:
+    """Rows of the control cells of one combination of covariates, at most `most` of them."""
     screen = observed.screen
     control = pd.DataFrame([[*context, screen.control]], columns=screen.condition_keys)
     place = match_conditions(control, observed)[0]
@@ -69,7 +71,10 @@ def control_rows(observed: Conditions, context: tuple[str, ...]) -> np.ndarray:
             f"{'|'.join(context)!r} has no control cells to predict from; there are controls of "
             f"{listed(observed.index[observed.is_control])}."
         )
-    return np.flatnonzero(observed.codes == place)
+    rows = np.flatnonzero(observed.codes == place)
+    if most is None or most >= len(rows):
+        return rows
+    return np.sort(rng.choice(rows, most, replace=False))
 
 
 def as_prediction(

@@ -26,7 +26,8 @@ def split_combinations(
 ) -> None:
     """Split for combinations: what do two known perturbations do together?
 
-    Holds out a share of the combinations that can be held out; everything else is in train. Held-out conditions go to val and test, half and half.
+    Holds out a share of the combinations that can be held out; everything else is in train.
+    Held-out conditions go to val and test, half and half.
 
     Parameters
     ----------

@@ -13,15 +13,19 @@ if TYPE_CHECKING:
 
     from pertscope._core.conditions import Conditions
 
+AMBIGUOUS = 1e-9
+"""How far from the identity least squares may be where it determines an effect."""
+
 
 @final
 class Additive(EffectModel):
     """Add the effects of the single perturbations: ``x = x_0 + sum_p e_p``, p in the condition.
 
-    The effect of a perturbation p in covariates c is, in this order: that of p alone in c; the mean
-    over ``e(p + q) - e(q)`` in c; the mean over other covariates, where p was seen. So it is
-    the additive floor for combinations, and for covariate transfer the floor "the same effect as
-    elsewhere".
+    The effect of a perturbation p in covariates c is, in this order: that of p alone in c; what the
+    combinations of c leave for it by least squares, ``e(p + q) - e(q)``; the mean over the other
+    covariates where one of these is known; an equal share of the combinations it always comes in.
+    So it is the additive floor for combinations, and for covariate transfer the floor "the same
+    effect as elsewhere".
 
     Parameters
     ----------
@@ -55,27 +59,18 @@ class Additive(EffectModel):
         covariates = self.vocabulary.encode_covariates(conditions)
         self._contexts, context = np.unique(covariates, axis=0, return_inverse=True)
         shape = (len(self._contexts), len(self.vocabulary.perturbations), len(self.genes))
-        place = {p: i for i, p in enumerate(self.vocabulary.perturbations)}
+        active = self.vocabulary.encode_perturbations(conditions).astype(np.float64)
         alone = np.full(shape, np.nan)
-        for i, parts in enumerate(conditions.components):
-            if len(parts) == 1:
-                alone[context[i], place[parts[0]]] = effects[i]
-        rest = np.zeros(shape)
-        n_rest = np.zeros(shape[:2])
-        for i, parts in enumerate(conditions.components):
-            for p in parts if len(parts) > 1 else ():
-                others = [place[q] for q in parts if q != p]
-                remainder = effects[i] - alone[context[i], others].sum(axis=0)
-                if np.isfinite(remainder).all():
-                    rest[context[i], place[p]] += remainder
-                    n_rest[context[i], place[p]] += 1
-        missing = np.isnan(alone[:, :, 0]) & (n_rest > 0)
-        alone[missing] = rest[missing] / n_rest[missing][:, None]
-        known = ~np.isnan(alone[:, :, 0])
+        single = np.flatnonzero(active.sum(axis=1) == 1)
+        alone[context[single], active[single].argmax(axis=1)] = effects[single]
+        shared = np.full(shape, np.nan)
+        for k in range(len(self._contexts)):
+            here = context == k
+            _complete(alone[k], shared[k], active[here], effects[here])
         self._effect = alone
-        self._elsewhere = np.full(shape[1:], np.nan)
-        seen = known.any(axis=0)
-        self._elsewhere[seen] = np.nanmean(alone[:, seen], axis=0)
+        self._elsewhere = _mean_of_known(alone)
+        nowhere = np.isnan(self._elsewhere[:, 0])
+        self._elsewhere[nowhere] = _mean_of_known(shared)[nowhere]
 
     def _effects(self, conditions: Conditions) -> np.ndarray:
         active = self.vocabulary.encode_perturbations(conditions) > 0
@@ -86,12 +81,6 @@ class Additive(EffectModel):
             for p in np.flatnonzero(parts):
                 own = self._effect[here[0], p] if len(here) else self._elsewhere[p]
                 effect = self._elsewhere[p] if np.isnan(own[0]) else own
-                if np.isnan(effect[0]):
-                    name = self.vocabulary.perturbations[p]
-                    raise ValueError(
-                        f"{name!r} was in training only together with others whose effects alone "
-                        "are unknown: the additive model cannot tell what it does."
-                    )
                 result[i] += effect
         return result
 
@@ -102,3 +91,32 @@ class Additive(EffectModel):
         self._contexts = arrays["contexts"]
         self._effect = arrays["effect"]
         self._elsewhere = arrays["elsewhere"]
+
+
+def _complete(
+    alone: np.ndarray, shared: np.ndarray, active: np.ndarray, effects: np.ndarray
+) -> None:
+    """Fill in the effects of perturbations that were only seen in combinations, in place.
+
+    Least squares of what combinations do beyond the effects that are known. What that determines
+    goes to `alone`; perturbations that always come together share alike, in `shared`.
+    """
+    unknown = np.flatnonzero(np.isnan(alone[:, 0]) & active.any(axis=0))
+    if len(unknown) == 0:
+        return
+    rows = active[:, unknown].any(axis=1)
+    design = active[rows][:, unknown]
+    inverse = np.linalg.pinv(design)
+    found = inverse @ (effects[rows] - active[rows] @ np.nan_to_num(alone))
+    ambiguity = np.abs(np.eye(len(unknown)) - inverse @ design).max(axis=1)
+    determined = ambiguity < AMBIGUOUS
+    alone[unknown[determined]] = found[determined]
+    shared[unknown] = found
+
+
+def _mean_of_known(effects: np.ndarray) -> np.ndarray:
+    """Mean over combinations of covariates, ``(perturbations, genes)``; NaN if unknown in all."""
+    known = ~np.isnan(effects[:, :, :1])
+    n = known.sum(axis=0)
+    total = np.where(known, effects, 0).sum(axis=0)
+    return np.divide(total, n, out=np.full_like(total, np.nan), where=n > 0)
