@@ -53,7 +53,8 @@ def random_screen(
         [np.sort(rng.choice(n_genes, k, replace=False, shuffle=False)) for k in per_row]
     ).astype(np.int32)
     data = np.log1p(rng.integers(1, 12, indptr[-1])).astype(np.float32)
-    x = sp.csr_matrix((data, indices, indptr), shape=(n_cells, n_genes))
+    # freshly allocated in one piece, as reading a file leaves it
+    x = sp.csr_matrix((data, indices, indptr), shape=(n_cells, n_genes)).copy()
     labels = np.array(["control", *(f"p{i}" for i in range(n_perturbations - 1))])
     obs = pd.DataFrame(
         {"perturbation": pd.Categorical(labels[rng.integers(0, n_perturbations, n_cells)])},

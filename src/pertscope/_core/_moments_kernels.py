@@ -37,6 +37,17 @@ def _merge(n_a, mean_a, m2_a, n_b, mean_b, m2_b):
     return mean_a + d * (n_b / n), m2_a + m2_b + d * d * (n_a * n_b / n)
 
 
+@numba.njit(cache=True, inline="never")
+def _sum_rows(data, indices, indptr, rows, s1, s2):
+    """Sums of values and squares; a function of its own, lest the loop run out of registers."""
+    for row in rows:
+        for i in range(np.uint64(indptr[row]), np.uint64(indptr[row + 1])):
+            j = np.uint32(indices[i])
+            v = np.float64(data[i])
+            s1[j] += v
+            s2[j] += v * v
+
+
 @numba.njit(cache=True, parallel=True)
 def add_csr(data, indices, indptr, rows, edges, group, slot, n, mean, m2, part_mean, part_m2):
     """Add the rows of a CSR block, task by task.
@@ -48,13 +59,7 @@ def add_csr(data, indices, indptr, rows, edges, group, slot, n, mean, m2, part_m
     for t in numba.prange(len(group)):
         s1 = np.zeros(n_genes)
         s2 = np.zeros(n_genes)
-        for r in range(edges[t], edges[t + 1]):
-            row = rows[r]
-            for i in range(np.uint64(indptr[row]), np.uint64(indptr[row + 1])):
-                j = np.uint32(indices[i])
-                v = np.float64(data[i])
-                s1[j] += v
-                s2[j] += v * v
+        _sum_rows(data, indices, indptr, rows[edges[t] : edges[t + 1]], s1, s2)
         n_t = edges[t + 1] - edges[t]
         for j in range(n_genes):
             s = s1[j]
