@@ -45,7 +45,8 @@ def over_seeds(
     tables = []
     for seed in seeds:
         screen = adata.copy()
-        split(screen, seed)
+        with contextlib.redirect_stdout(io.StringIO()):  # summaries of splits
+            split(screen, seed)
         fit_all(screen, seed, max_epochs)
         tables.append(ps.get.scores(screen, metrics=SHOWN))
     means = pd.concat([t["mean"] for t in tables], keys=list(seeds))

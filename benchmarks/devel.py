@@ -19,7 +19,7 @@ from _compare import fit_all, over_seeds
 import pertscope as ps
 
 SEEDS = (0, 1, 2)
-MAX_EPOCHS = 100
+MAX_EPOCHS = 60
 GLIOMA = ("A172", "T98G", "U87MG")
 
 
