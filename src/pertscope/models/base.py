@@ -11,13 +11,17 @@ import pandas as pd
 from pertscope._core.conditions import screen_conditions
 from pertscope._core.keys import TRAIN
 from pertscope._core.matrix import dense_rows, matrix_of, refuse_counts
-from pertscope._core.moments import moments
 from pertscope._core.screen import Screen
 from pertscope._core.splits import split_of
 from pertscope.models.checks import require_genes, require_positive, require_vocabulary
 from pertscope.models.encoding import Vocabulary
 from pertscope.models.files import read_model, write_model
-from pertscope.models.requests import as_prediction, control_rows, wanted_conditions
+from pertscope.models.requests import (
+    as_prediction,
+    control_means,
+    control_rows,
+    wanted_conditions,
+)
 
 if TYPE_CHECKING:
     import os
@@ -136,7 +140,9 @@ class ResponseModel(ABC):
         most = max_controls if cells_per_condition is None else cells_per_condition
         controls = [control_rows(observed, c, most, rng) for c in wanted.contexts]
         means = (
-            self._control_means(x, controls) if self.affine and not cells_per_condition else None
+            control_means(x, controls, self.genes)
+            if self.affine and not cells_per_condition
+            else None
         )
         for context, rows in enumerate(controls):
             chosen = np.flatnonzero(wanted.context == context)
@@ -235,13 +241,6 @@ class ResponseModel(ABC):
     @abstractmethod
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Put back what :meth:`_arrays` returned, into a model without any other state."""
-
-    def _control_means(self, x: Any, controls: list[np.ndarray]) -> np.ndarray:
-        """Mean of each set of controls, in one pass."""
-        codes = np.full(x.shape[0], -1)
-        for i, rows in enumerate(controls):
-            codes[rows] = i
-        return moments(x, codes, len(controls), names=self.genes).mean
 
     def _mean_response(self, x: Any, rows: np.ndarray, conditions: Conditions) -> np.ndarray:
         """Mean response of control cells, float64 ``(conditions, genes)``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ import pandas as pd
 from pertscope._core.conditions import conditions_of, match_conditions
 from pertscope._core.keys import TEST, VAL
 from pertscope._core.messages import listed
+from pertscope._core.moments import moments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,6 +76,14 @@ def control_rows(
     if most is None or most >= len(rows):
         return rows
     return np.sort(rng.choice(rows, most, replace=False))
+
+
+def control_means(x: Any, controls: Sequence[np.ndarray], genes: Sequence[str]) -> np.ndarray:
+    """Mean of each set of control rows, float64 ``(sets, genes)``, in one pass."""
+    codes = np.full(x.shape[0], -1)
+    for i, rows in enumerate(controls):
+        codes[rows] = i
+    return moments(x, codes, len(controls), names=genes).mean
 
 
 def as_prediction(
