@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 
 from pertscope._core.conditions import screen_conditions
-from pertscope._core.keys import TRAIN
 from pertscope._core.matrix import dense_rows, matrix_of, refuse_counts
 from pertscope._core.screen import Screen
 from pertscope._core.splits import split_of
 from pertscope.models.checks import require_genes, require_positive, require_vocabulary
-from pertscope.models.encoding import Vocabulary
+from pertscope.models.encoding import Vocabulary, training_vocabulary
 from pertscope.models.files import read_model, write_model
 from pertscope.models.requests import (
     as_prediction,
@@ -60,14 +59,7 @@ class ResponseModel(ABC):
         self.screen = Screen.of(adata)
         refuse_counts(adata, self.screen.layer, f"{type(self).__name__}")
         self.genes = [str(g) for g in adata.var_names]
-        conditions = screen_conditions(adata, self.screen)
-        in_train = conditions.codes[split_of(adata, conditions) == TRAIN]
-        trained = np.bincount(in_train, minlength=len(conditions)) > 0
-        if not (trained & ~conditions.is_control).any():
-            raise ValueError(
-                f"`.obs[{self.screen.split_key!r}]` has no perturbed cells in 'train'."
-            )
-        self.vocabulary = Vocabulary.of(conditions, trained)
+        self.vocabulary = training_vocabulary(adata, self.screen)
         self.is_trained, self.history = False, pd.DataFrame()
 
     @classmethod

@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pertscope._core.conditions import screen_conditions
+from pertscope._core.keys import TRAIN
 from pertscope._core.messages import listed, nearest
+from pertscope._core.splits import split_of
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+
     from pertscope._core.conditions import Conditions
+    from pertscope._core.screen import Screen
 
 
 @dataclass(frozen=True)
@@ -104,3 +110,19 @@ class Vocabulary:
                 encoded[i, first + place[value]] = 1
             first += len(values)
         return encoded
+
+
+def training_vocabulary(adata: AnnData, screen: Screen) -> Vocabulary:
+    """Vocabulary of the train part of a screen.
+
+    Raises
+    ------
+    ValueError
+        If the train part has no perturbed cells.
+    """
+    conditions = screen_conditions(adata, screen)
+    in_train = conditions.codes[split_of(adata, conditions) == TRAIN]
+    trained = np.bincount(in_train, minlength=len(conditions)) > 0
+    if not (trained & ~conditions.is_control).any():
+        raise ValueError(f"`.obs[{screen.split_key!r}]` has no perturbed cells in 'train'.")
+    return Vocabulary.of(conditions, trained)
