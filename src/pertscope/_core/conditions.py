@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from pertscope._core.screen import Screen
 
-N_CELLS = "n_cells"
-
 
 @dataclass(frozen=True)
 class Conditions:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pertscope.ev._metrics import ERROR_METRICS
 from pertscope.get import scores as get_scores
 
 if TYPE_CHECKING:
@@ -118,6 +119,6 @@ def _default(metrics: list[str]) -> list[str]:
 
 
 def _lower_is_better(metric: str) -> bool:
-    if "rank" in metric:
-        return True
-    return metric.split("_", 1)[0] in ("rmse", "mse", "mae", "l2")
+    """Direction of ``<metric>_<statistic>``, as the registry has it."""
+    name = metric.rsplit("_", 1)[0]
+    return name not in ERROR_METRICS or not ERROR_METRICS[name].higher_is_better

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from pertscope._core.keys import COUNTS_LAYER, check_key
+from pertscope._core.keys import COUNTS_LAYER, LOG1P, check_key
 from pertscope._core.matrix import is_backed, matrix_of, stored_sample
 from pertscope._core.screen import Screen, require_actual
 
@@ -76,7 +76,7 @@ def normalize(
         adata.X = scaled
     else:
         adata.layers[layer] = scaled
-    adata.uns.pop("log1p", None)
+    adata.uns.pop(LOG1P, None)
     sc.pp.normalize_total(adata, target_sum=target_sum, layer=layer)
     sc.pp.log1p(adata, layer=layer)
 

@@ -1,0 +1,83 @@
+"""Plots show what the tables hold, and refuse what they cannot show."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import pertscope as ps
+from pertscope.pl._effects import _apart
+from pertscope.pl._scores import _lower_is_better
+
+
+@pytest.fixture(scope="module")
+def judged():
+    adata = ps.datasets.simulate_screen(n_perturbations=20, n_genes=40, seed=0)
+    ps.pp.register(adata, covariate_keys=["cell_type"])
+    ps.pp.normalize(adata)
+    ps.pp.split_transfer(adata, seed=0)
+    ps.tl.fit_no_change(adata)
+    ps.tl.fit_additive(adata)
+    ps.ev.error_metrics(adata)
+    ps.ev.rank_metrics(adata)
+    return adata
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_scores_shows_the_table_best_on_top(judged) -> None:
+    metrics = ["rmse_mean", "rmse_rank_mean"]
+    table = ps.get.scores(judged, metrics=metrics)["mean"].sort_values("rmse_mean")
+    axes = ps.pl.scores(judged, metrics=metrics)
+    assert [t.get_text() for t in axes[0].get_yticklabels()][::-1] == table.index.tolist()
+    for ax, metric in zip(axes, metrics, strict=True):
+        points = next(line for line in ax.lines if line.get_marker() == "o")
+        np.testing.assert_allclose(points.get_xdata()[::-1], table[metric])
+
+
+def test_scores_refuses(judged) -> None:
+    with pytest.raises(ValueError, match="1 Axes for 2 metrics"):
+        ps.pl.scores(judged, metrics=["rmse_mean", "mae_mean"], axes=[plt.gca()])
+    with pytest.raises(KeyError, match="nearest: 'rmse_mean'"):
+        ps.pl.scores(judged, metrics=["rmse_maen"])
+
+
+@pytest.mark.parametrize(
+    ("metric", "lower"), [("rmse_mean", True), ("cosine_logfc", False), ("cosine_rank_logfc", True)]
+)
+def test_direction(metric, lower) -> None:
+    assert _lower_is_better(metric) is lower
+
+
+def test_effects_shows_observed_against_predicted(judged) -> None:
+    prediction = ps.get.prediction(judged, "additive")
+    row = prediction.obs.iloc[0]
+    place = {"cell_type": row["cell_type"]}
+    ax = ps.pl.effects(judged, "additive", row["perturbation"], covariates=place, n_genes=5)
+    observed = ps.get.effects(judged).loc[(row["cell_type"], row["perturbation"])]
+    cloud = max(ax.lines, key=lambda line: len(line.get_xdata()))
+    np.testing.assert_allclose(cloud.get_xdata(), observed)
+    strongest = observed.abs().nlargest(5).index
+    assert {t.get_text() for t in ax.texts} == set(strongest)
+
+
+def test_effects_refuses(judged) -> None:
+    label = ps.get.prediction(judged, "additive").obs["perturbation"].iloc[0]
+    with pytest.raises(ValueError, match="has no 'nothing'"):
+        ps.pl.effects(judged, "additive", "nothing")
+    with pytest.raises(KeyError, match="'celltype' is no covariate; nearest: 'cell_type'"):
+        ps.pl.effects(judged, "additive", label, covariates={"celltype": "A"})
+    with pytest.raises(ValueError, match="0 conditions match"):
+        ps.pl.effects(judged, "additive", label, covariates={"cell_type": "none"})
+
+
+def test_labels_are_moved_apart_and_keep_their_order() -> None:
+    heights = _apart(np.array([0.0, 0.01, 0.02, 5.0]), 1.0)
+    assert (np.diff(heights) >= 1 - 1e-12).all()
+    assert heights[:3].mean() == pytest.approx(0.01)
+    assert heights[3] == 5
