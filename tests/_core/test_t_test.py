@@ -9,9 +9,10 @@ from scipy import stats
 
 import pertscope as ps
 from pertscope._core.conditions import screen_conditions
+from pertscope._core.gene_test import adjust_p_values
 from pertscope._core.moments import moments
 from pertscope._core.screen import Screen
-from pertscope._core.t_test import _two_sided, adjust_p_values, t_test
+from pertscope._core.t_test import _two_sided, t_test
 
 
 @pytest.fixture

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from pertscope._core.gene_test import GeneTest, adjust_p_values
 
 if TYPE_CHECKING:
     from pertscope._core.moments import Moments
@@ -15,16 +16,7 @@ HILL_DF, HILL_T = 200.0, 10.0
 """Hill's expansion is used for more degrees of freedom than this and a smaller ``|t|``."""
 
 
-@dataclass(frozen=True)
-class TTest:
-    """Results of t-tests, each float64 ``(groups, genes)``."""
-
-    score: np.ndarray
-    p_value: np.ndarray
-    p_adjusted: np.ndarray
-
-
-def t_test(moments: Moments, reference: np.ndarray, *, variant: str = "t-test") -> TTest:
+def t_test(moments: Moments, reference: np.ndarray, *, variant: str = "t-test") -> GeneTest:
     """Welch's t-test of each group against its reference group, for every gene.
 
     ``t = (mean - mean_0) / sqrt(v / n + v_0 / n_0)`` with unbiased variances v and Welch's degrees
@@ -59,7 +51,7 @@ def t_test(moments: Moments, reference: np.ndarray, *, variant: str = "t-test") 
     score[undefined] = 0.0
     p_value = _two_sided(score, df)
     p_value[undefined] = 1.0
-    return TTest(score, p_value, adjust_p_values(p_value))
+    return GeneTest(score, p_value, adjust_p_values(p_value))
 
 
 def _two_sided(t: np.ndarray, df: np.ndarray) -> np.ndarray:
@@ -81,14 +73,3 @@ def _two_sided(t: np.ndarray, df: np.ndarray) -> np.ndarray:
     exact = ~((df > HILL_DF) & (np.abs(t) < HILL_T))
     p[exact] = 2 * stdtr(df[exact], -np.abs(t[exact]))
     return p
-
-
-def adjust_p_values(p_values: np.ndarray) -> np.ndarray:
-    """Benjamini-Hochberg adjusted p-values along the last axis."""
-    m = p_values.shape[-1]
-    order = np.argsort(p_values, axis=-1)
-    scaled = np.take_along_axis(p_values, order, axis=-1) * (m / np.arange(1, m + 1))
-    scaled = np.minimum.accumulate(scaled[..., ::-1], axis=-1)[..., ::-1]
-    adjusted = np.empty_like(scaled)
-    np.put_along_axis(adjusted, order, np.minimum(scaled, 1.0), axis=-1)
-    return adjusted
