@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
@@ -181,3 +184,20 @@ def test_values_stored_twice_count_as_their_sum(kind) -> None:
     expected = np.array([[0.0, 3.0], [5.0, 0.0], [0.0, 4.0]])
     np.testing.assert_allclose(found.mean[0], expected.mean(axis=0))
     np.testing.assert_allclose(found.variance[0], expected.var(axis=0))
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "dense", "backed csc"])
+def test_repeated_rows_count_as_often(kind: str, tmp_path: Any) -> None:
+    rng = np.random.default_rng(3)
+    x = sp.random(40, 7, density=0.4, format="csr", random_state=rng, dtype=np.float32)
+    codes, repeats = rng.integers(-1, 4, 40), rng.integers(0, 4, 40)
+    rows = np.repeat(np.arange(40), repeats)
+    expected = moments(x[rows], codes[rows], 4)
+    matrix: Any = {"csr": x, "csc": x.tocsc(), "dense": x.toarray()}.get(kind)
+    if matrix is None:
+        ad.AnnData(x.tocsc()).write_h5ad(tmp_path / "x.h5ad")
+        matrix = ad.read_h5ad(tmp_path / "x.h5ad", backed="r").X
+    found = moments(matrix, codes, 4, repeats=repeats)
+    np.testing.assert_array_equal(found.n, expected.n)
+    np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-12)
+    np.testing.assert_allclose(found.m2, expected.m2, rtol=1e-9, atol=1e-12)

@@ -12,7 +12,6 @@ from tests.helpers import dense
 
 import pertscope as ps
 from pertscope._core.distances import PAIRWISE, cosine
-from pertscope._core.statistics import STATISTICS
 
 SHORT = {"max_epochs": 40, "lr": 3e-3, "batch_size": 128, "accelerator": "cpu"}
 NETWORKS = {
@@ -20,6 +19,7 @@ NETWORKS = {
     "latent_additive": SHORT | {"n_hidden": 64, "n_latent": 32},
     "decoder_only": SHORT | {"n_hidden": 64},
 }
+STATISTICS = ("mean", "effect", "logfc")
 COLLAPSED = ("no_change", "mean_effect", "covariates")
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import pertscope as ps
+from pertscope.ev._metrics import higher_is_better
 from pertscope.pl._effects import _apart
-from pertscope.pl._scores import _lower_is_better
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +48,10 @@ def test_scores_refuses(judged) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "lower"), [("rmse_mean", True), ("cosine_logfc", False), ("cosine_rank_logfc", True)]
+    ("metric", "higher"), [("rmse_mean", False), ("cosine_logfc", True), ("cosine_rank_logfc", False), ("pearson_delta_compat", True)]
 )
-def test_direction(metric, lower) -> None:
-    assert _lower_is_better(metric) is lower
+def test_direction(metric, higher) -> None:
+    assert higher_is_better(metric) is higher
 
 
 def test_effects_shows_observed_against_predicted(judged) -> None:

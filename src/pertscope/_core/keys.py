@@ -29,6 +29,9 @@ PREDICTION, PERTURBATION, STATISTIC, METRIC, VALUE = (
 )
 """Columns of a score table, beside the covariates."""
 
+FLOOR, FLOOR_NAME, CEILING, NORMALISED = "floor", "floor_name", "ceiling", "normalised"
+"""Further columns of a score table, and of the table that joins them."""
+
 COUNTS_LAYER = "counts"
 LOG1P = "log1p"
 """``uns[LOG1P]``: scanpy's own mark of logged data."""

@@ -64,9 +64,37 @@ class Moments:
         mean[n == 0] = np.nan
         return Moments(n, mean, m2)
 
+    def rest(self, codes: np.ndarray) -> Moments:
+        """For each group, the moments of all other groups of the same ``codes``.
+
+        What is alone has mean NaN.
+        """
+        total = self.pool(codes, int(codes.max(initial=-1)) + 1)[codes]
+        n = total.n - self.n
+        share = (self.n / np.maximum(total.n, 1))[:, None]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = (total.mean - share * self.mean) / (1 - share)
+        between = (self.mean - mean) ** 2 * (share * n[:, None])
+        m2 = np.maximum(total.m2 - self.m2 - between, 0)
+        mean[n == 0], m2[n == 0] = np.nan, 0
+        return Moments(n, mean, m2)
+
+    def __add__(self, other: Moments) -> Moments:
+        """Groups of both, those of `other` behind."""
+        return Moments(
+            np.concatenate([self.n, other.n]),
+            np.concatenate([self.mean, other.mean]),
+            np.concatenate([self.m2, other.m2]),
+        )
+
 
 def moments(
-    x: Any, codes: np.ndarray, n_groups: int, *, names: Sequence[str] | None = None
+    x: Any,
+    codes: np.ndarray,
+    n_groups: int,
+    *,
+    repeats: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
 ) -> Moments:
     """Moments of the rows of `x` by group.
 
@@ -79,6 +107,8 @@ def moments(
         Group of each row, int ``(cells,)``; negative rows belong to none.
     n_groups
         Number of groups.
+    repeats
+        How often each row counts, int ``(cells,)``, as a bootstrap draws it; once by default.
     names
         Names of the genes, for the error message.
 
@@ -97,12 +127,16 @@ def moments(
     if codes.max(initial=-1) >= n_groups:
         raise ValueError(f"`codes` reach {codes.max()}, there are {n_groups} groups.")
     codes = np.maximum(codes, -1)
+    repeats = np.ones(len(codes), np.int64) if repeats is None else repeats
     n = np.zeros(n_groups, np.int64)
     mean = np.zeros((n_groups, x.shape[1]))
     m2 = np.zeros_like(mean)
     for rows, columns, block in _with_progress(x):
-        n_block = np.bincount(codes[rows][codes[rows] >= 0], minlength=n_groups)
-        _add(block, codes[rows], n_block, columns.start, n, mean, m2)
+        used = codes[rows] >= 0
+        n_block = np.bincount(
+            codes[rows][used], weights=repeats[rows][used], minlength=n_groups
+        ).astype(np.int64)
+        _add(block, codes[rows], repeats[rows], n_block, columns.start, n, mean, m2)
         if columns.stop == x.shape[1]:
             n += n_block
     _require_finite(mean, m2, names)
@@ -113,6 +147,7 @@ def moments(
 def _add(
     block: Any,
     codes: np.ndarray,
+    repeats: np.ndarray,
     n_block: np.ndarray,
     first_gene: int,
     n: np.ndarray,
@@ -126,12 +161,17 @@ def _add(
     if sp.issparse(block) and not block.has_canonical_format:
         block = block.copy()
         block.sum_duplicates()  # a place that is stored twice holds the sum
-    if sp.issparse(block) and block.format == "csc":
+    once = bool((repeats == 1).all())
+    if sp.issparse(block) and block.format == "csc" and once:
         kernels.add_csc(
             block.data, block.indices, block.indptr, codes, n_block, first_gene, n, mean, m2
         )
         return
-    rows, edges, group, slot = _tasks(codes, n_block)
+    if sp.issparse(block) and block.format == "csc":
+        block = block.tocsr()  # its loop knows no repeated rows
+        genes = slice(first_gene, first_gene + block.shape[1])
+        mean, m2 = mean[:, genes], m2[:, genes]
+    rows, edges, group, slot = _tasks(codes, repeats, n_block)
     parts = np.empty((2, int(slot.max(initial=-1)) + 1, mean.shape[1]))
     if sp.issparse(block):
         stored = block.data, block.indices, block.indptr
@@ -146,11 +186,13 @@ def _add(
 
 
 def _tasks(
-    codes: np.ndarray, n_block: np.ndarray
+    codes: np.ndarray, repeats: np.ndarray, n_block: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Cut rows, sorted by group, into tasks of at most `ROWS_PER_TASK` rows of one group."""
     small = codes.astype(np.int16) if len(n_block) < 2**15 else codes  # NumPy sorts int16 by radix
     rows = np.argsort(small, kind="stable")[np.count_nonzero(codes < 0) :]
+    if (repeats != 1).any():
+        rows = np.repeat(rows, repeats[rows])
     per_group = -(-n_block // ROWS_PER_TASK)
     group = np.repeat(np.arange(len(n_block)), per_group)
     within = np.arange(len(group)) - np.repeat(np.cumsum(per_group) - per_group, per_group)

@@ -13,8 +13,6 @@ LOGFC_PSEUDOCOUNT = 0.1
 LOG_LIMIT = 30.0
 """No log-normalised value reaches this: it is log1p of 1e13 counts."""
 
-STATISTICS = ("mean", "effect", "logfc")
-
 
 def effect(mean: np.ndarray, control: np.ndarray) -> np.ndarray:
     """Condition mean minus matched control mean, float64 ``(conditions, genes)``."""
@@ -31,6 +29,11 @@ def logfc(mean: np.ndarray, control: np.ndarray, *, clip: bool = True) -> np.nda
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.log2(mean + LOGFC_PSEUDOCOUNT) - np.log2(control + LOGFC_PSEUDOCOUNT)
     return np.where(np.isfinite(ratio), ratio, 0.0)
+
+
+def has_logfc(mean: np.ndarray) -> bool:
+    """Whether means can be those of log-normalised values."""
+    return bool(mean.min(initial=0.0) >= 0 and mean.max(initial=0.0) <= LOG_LIMIT)
 
 
 def require_logfc(mean: np.ndarray, genes: Sequence[str], what: str) -> None:

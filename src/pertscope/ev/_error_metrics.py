@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pertscope._core.keys import check_key
-from pertscope._core.messages import nearest
-from pertscope._core.score_tables import write_scores
-from pertscope._core.screen import require_actual
-from pertscope.ev._metrics import ERROR_METRICS
-from pertscope.ev._observed import (
-    check_logfc,
-    check_statistics,
-    observe,
-    predicted,
-    score_rows,
-    score_table,
-)
+from pertscope.ev._comparison import Options
+from pertscope.ev._judge import check_compat, judge
+from pertscope.ev._metrics import check_names, pairs
+from pertscope.ev._statistics import check_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
 
-COMPAT = (None, "perturbench")
+COMPAT = (None, "perturbench", "perturbench-v1")
 
 
 def error_metrics(
@@ -43,9 +34,22 @@ def error_metrics(
     distance, ``cosine``, ``pearson`` and ``spearman`` similarities, ``r2 = 1 - sum (xhat - x)^2 /
     sum (x - mean x)^2``.
 
-    Statistics are ``mean``, the condition mean; ``effect``, minus the mean of the observed
-    matched controls; ``logfc = log2(mean + 0.1) - log2(control + 0.1)`` on log-normalised values,
-    a negative predicted mean counting as 0.
+    ``weighted_mse = sum w (xhat - x)^2`` and ``weighted_r2 = 1 - sum w (xhat - x)^2 / sum w (x -
+    sum w x)^2``, with each gene's weight w from the observed t-score of the condition against all
+    other perturbed cells of the same covariates, ``((|t| - min |t|) / (max |t| - min |t|))^2`` scaled
+    to sum 1; for r2, x is taken from the mean of all conditions. A mean effect, which has a fine
+    plain error, has no merit in these.
+
+    Statistics of a condition, each against its observed matched controls:
+
+    - ``mean``; ``effect``, minus the mean of the controls;
+    - ``logfc = log2(mean + 0.1) - log2(control + 0.1)`` on log-normalised values, a negative
+      predicted mean counting as 0; ``logfc_counts``, the same of ``expm1(mean)``;
+    - ``pca``, the mean in a PCA of the observed cells;
+    - ``variance`` and ``cv``, the standard deviation over the mean, of predictions with cells;
+    - ``t-test``, ``t-test_overestim_var``, ``wilcoxon``, ``wilcoxon_tie_corrected``,
+      ``mann_whitney``: scores of tests against the controls. See :func:`pertscope.ev.deg_metrics`
+      for a prediction that holds only means.
 
     A model that predicts the mean effect for everything has a fine RMSE: look at
     :func:`pertscope.ev.rank_metrics` as well.
@@ -57,10 +61,10 @@ def error_metrics(
     predictions
         Names of the predictions to score; all by default.
     statistics
-        Of ``"mean"``, ``"effect"``, ``"logfc"``.
+        Names as above.
     metrics
         Of ``"rmse"``, ``"mse"``, ``"mae"``, ``"l2"``, ``"cosine"``, ``"pearson"``, ``"spearman"``,
-        ``"r2"``.
+        ``"r2"``, ``"weighted_mse"``, ``"weighted_r2"``.
     split
         Part of the split to score; ``None`` for all predicted conditions.
     compat
@@ -85,7 +89,8 @@ def error_metrics(
 
     References
     ----------
-    Wu et al., PerturBench (2024), section 4 and appendix A.
+    Wu et al., PerturBench (2024), section 4 and appendix A. Weights: Mejia et al., Diversity by
+    Design (2025), arXiv:2506.22641.
 
     Examples
     --------
@@ -100,25 +105,14 @@ def error_metrics(
     >>> adata.uns["error_metrics"]["metric"].unique().tolist()
     ['rmse']
     """
-    check_key(key_added)
     check_statistics(statistics)
-    if isinstance(metrics, str):
-        raise TypeError(f"`metrics` takes a list: [{metrics!r}].")
-    for name in metrics:
-        if name not in ERROR_METRICS:
-            raise ValueError(f"unknown metric {name!r}; {nearest(name, ERROR_METRICS)}.")
-    if compat not in COMPAT:
-        raise ValueError(f"`compat`={compat!r} must be one of {COMPAT}.")
-    observed = observe(adata, split)
-    check_logfc(observed, statistics)
-    parts = []
-    for prediction, rows, mean in predicted(adata, observed, predictions, warn=split is not None):
-        for statistic in statistics:
-            a = observed.statistic(statistic, mean, rows, compat=compat)
-            b = observed.statistic(statistic, observed.mean[rows], rows, compat=compat)
-            for name in metrics:
-                pair = (b, a) if compat == "perturbench" and name == "r2" else (a, b)
-                value = ERROR_METRICS[name].function(*pair)
-                parts.append(score_rows(observed, rows, prediction, statistic, name, value))
-    require_actual(adata)
-    write_scores(adata, key_added, score_table(parts))
+    check_names(metrics, "error_metrics")
+    check_compat(compat, COMPAT)
+    judge(
+        adata,
+        predictions,
+        pairs(metrics, statistics),
+        split=split,
+        options=Options(compat=compat),
+        key_added=key_added,
+    )

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pertscope._core.distances import PAIRWISE
-from pertscope._core.keys import check_key
-from pertscope._core.messages import listed, nearest
-from pertscope._core.score_tables import write_scores
-from pertscope._core.screen import require_actual
-from pertscope.ev._observed import (
-    check_logfc,
-    check_statistics,
-    observe,
-    predicted,
-    score_rows,
-    score_table,
-)
-from pertscope.ev._ranks import TIES, ranks
+from pertscope._core.messages import nearest
+from pertscope.ev._comparison import Options
+from pertscope.ev._judge import check_compat, judge
+from pertscope.ev._ranks import TIES
+from pertscope.ev._statistics import check_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,45 +99,23 @@ def rank_metrics(
     >>> float(ps.get.scores(adata)["mean"].loc["mean_effect", "rmse_rank_mean"])
     0.5
     """
-    check_key(key_added)
-    _check(distances, ties, compat)
-    observed = observe(adata, split)
-    check_logfc(observed, [statistic for _, statistic in distances])
-    context = observed.conditions.context
-    parts = []
-    alone: set[str] = set()
-    for prediction, rows, mean in predicted(adata, observed, predictions, warn=split is not None):
-        for distance, statistic in distances:
-            a = observed.statistic(statistic, mean, rows, compat=compat)
-            b = observed.statistic(statistic, observed.mean[rows], rows, compat=compat)
-            value = np.full((2, len(rows)), np.nan)
-            for c in np.unique(context[rows]):
-                here = np.flatnonzero(context[rows] == c)
-                value[:, here] = ranks(PAIRWISE[distance](a[here], b[here]), ties=ties)
-                if compat == "perturbench-v1":
-                    value[:, here] *= (len(here) - 1) / len(here)
-                if len(here) == 1:
-                    alone.update(observed.conditions.index[rows[here]])
-            for metric, v in zip(("rank", "transposed_rank"), value, strict=True):
-                name = f"{distance}_{metric}"
-                parts.append(score_rows(observed, rows, prediction, statistic, name, v))
-    if alone:
-        warnings.warn(
-            f"{len(alone)} condition(s) cannot be ranked, each is the only one of its covariates: "
-            f"{listed(sorted(alone))}.",
-            UserWarning,
-            stacklevel=2,
-        )
-    require_actual(adata)
-    write_scores(adata, key_added, score_table(parts))
-
-
-def _check(distances: Sequence[tuple[str, str]], ties: str, compat: str | None) -> None:
     check_statistics([statistic for _, statistic in distances])
     for name, _ in distances:
         if name not in PAIRWISE:
             raise ValueError(f"unknown distance {name!r}; {nearest(name, PAIRWISE)}.")
     if ties not in TIES:
         raise ValueError(f"`ties`={ties!r} must be one of {TIES}.")
-    if compat not in COMPAT:
-        raise ValueError(f"`compat`={compat!r} must be one of {COMPAT}.")
+    check_compat(compat, COMPAT)
+    chosen = [
+        (f"{distance}_{which}", statistic)
+        for distance, statistic in distances
+        for which in ("rank", "transposed_rank")
+    ]
+    judge(
+        adata,
+        predictions,
+        chosen,
+        split=split,
+        options=Options(compat=compat, ties=ties),
+        key_added=key_added,
+    )

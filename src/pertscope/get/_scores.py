@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 QUANTITIES = ("mean", "ci_low", "ci_high", "n_conditions")
+BOUNDS = (keys.FLOOR, keys.CEILING, keys.NORMALISED)
 
 
 def scores(
@@ -49,7 +50,9 @@ def scores(
     -------
     One row per prediction. Columns have two levels: ``mean``, ``ci_low``, ``ci_high`` (float64),
     ``n_conditions`` (int64), and the metric, named ``<metric>_<statistic>``: ``scores["mean"]`` is
-    the plain table of predictions x metrics.
+    the plain table of predictions x metrics. After :func:`pertscope.ev.evaluate` also ``floor``,
+    ``ceiling`` and ``normalised = (mean - floor) / (ceiling - floor)`` (float64): 0 is no better
+    than a guess, 1 as good as a replicate of the experiment.
 
     Raises
     ------
@@ -83,19 +86,35 @@ def scores(
         table = table[name.isin(metrics)]
     columns = list(metrics) if metrics is not None else list(name.unique())
     predictions = list(table[keys.PREDICTION].astype(str).unique())
-    found: dict[tuple[str, str], tuple[float, float, float, int]] = {}
+    found: dict[tuple[str, str], dict[str, float]] = {}
     groups = table.groupby([keys.PREDICTION, keys.METRIC], sort=False, observed=True)
-    for (p, m), values in groups[keys.VALUE]:
-        found[str(p), str(m)] = bootstrap_interval(
-            values.to_numpy(dtype=float), confidence=confidence, seed=seed
+    for (p, m), rows in groups:
+        interval = bootstrap_interval(
+            rows[keys.VALUE].to_numpy(dtype=float), confidence=confidence, seed=seed
         )
-    nothing = (np.nan, np.nan, np.nan, 0)
+        found[str(p), str(m)] = dict(zip(QUANTITIES, interval, strict=True)) | _bounds(rows)
     wide = {
-        (quantity, metric): [found.get((p, metric), nothing)[i] for p in predictions]
-        for i, quantity in enumerate(QUANTITIES)
+        (quantity, metric): [
+            found.get((p, metric), {}).get(quantity, 0 if quantity == "n_conditions" else np.nan)
+            for p in predictions
+        ]
+        for quantity in (*QUANTITIES, *(q for q in BOUNDS if any(q in f for f in found.values())))
         for metric in columns
     }
     index = pd.Index(predictions, name=keys.PREDICTION)
     result = pd.DataFrame(wide, index=index)
     result.columns.names = [None, keys.METRIC]
     return result
+
+
+def _bounds(rows: pd.DataFrame) -> dict[str, float]:
+    """Mean floor and ceiling over the conditions that have a score, and where it lies between."""
+    scored = rows[rows[keys.VALUE].notna()]
+    found = {k: scored[k].mean() for k in (keys.FLOOR, keys.CEILING) if k in rows}
+    found = {k: v for k, v in found.items() if rows[k].notna().any()}
+    if len(found) == 2:
+        floor, ceiling = found[keys.FLOOR], found[keys.CEILING]
+        gap = ceiling - floor
+        mean = scored[keys.VALUE].mean()
+        found[keys.NORMALISED] = (mean - floor) / gap if gap != 0 else np.nan
+    return found

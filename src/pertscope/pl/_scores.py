@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pertscope.ev._metrics import ERROR_METRICS
+from pertscope.ev._metrics import higher_is_better
 from pertscope.get import scores as get_scores
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def scores(
     table = get_scores(adata, metrics=metrics, confidence=confidence)
     shown = list(metrics) if metrics is not None else _default(table["mean"].columns.tolist())
     first = table["mean"][shown[0]]
-    order = first.sort_values(ascending=_lower_is_better(shown[0]), na_position="last").index
+    order = first.sort_values(ascending=not higher_is_better(shown[0]), na_position="last").index
     table = table.loc[order[::-1]]
     height = 1.1 + ROW_HEIGHT * len(table)
     if axes is None:
@@ -102,7 +102,7 @@ def scores(
         ax.set_yticks(y, table.index)
         ax.set_ylim(-0.6, len(table) - 0.4)
         ax.locator_params(axis="x", nbins=4)
-        arrow = "lower is better" if _lower_is_better(metric) else "higher is better"
+        arrow = "higher is better" if higher_is_better(metric) else "lower is better"
         ax.set_title("\n".join(metric.rsplit("_", 1)), fontsize="small")
         ax.set_xlabel(arrow, fontsize="small", color="0.35")
         ax.grid(axis="x", color="0.9")
@@ -117,8 +117,3 @@ def _default(metrics: list[str]) -> list[str]:
     ranks = [m for m in metrics if "rank" in m]
     return preferred + ranks or metrics[:6]
 
-
-def _lower_is_better(metric: str) -> bool:
-    """Direction of ``<metric>_<statistic>``, as the registry has it."""
-    name = metric.rsplit("_", 1)[0]
-    return name not in ERROR_METRICS or not ERROR_METRICS[name].higher_is_better

@@ -1,0 +1,168 @@
+"""What every function of ``ev`` does: observe, compare, score, write."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pertscope._core import keys
+from pertscope._core.messages import listed
+from pertscope._core.score_tables import write_scores
+from pertscope._core.screen import require_actual
+from pertscope.ev import _bounds as bounds
+from pertscope.ev._judged import observe, predicted
+from pertscope.ev._metrics import METRICS
+from pertscope.ev._score import score, score_rows, score_table, select
+from pertscope.ev._statistics import check_logfc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from anndata import AnnData
+
+    from pertscope.ev._comparison import Comparison, Options
+    from pertscope.ev._judged import Judged
+    from pertscope.ev._score import Chosen, Scores
+
+N_HALVES, N_BOOTSTRAPS, N_OUTER, N_INNER = 5, 50, 10, 10
+
+
+def judge(
+    adata: AnnData,
+    predictions: str | Sequence[str] | None,
+    chosen: Sequence[Chosen],
+    *,
+    split: str | None,
+    options: Options,
+    key_added: str,
+    judged: Judged | None = None,
+    control: str = "observed",
+    floor: bool = False,
+    ceiling: str | None = None,
+    skip: bool = False,
+    names: Mapping[Chosen, Chosen] | None = None,
+) -> None:
+    """Score predictions and write the table.
+
+    With `skip`, metrics that a prediction cannot have, because it holds no cells, are left out;
+    otherwise they are an error. `names` are those of metric and statistic in the table, where they
+    are not our own.
+    """
+    keys.check_key(key_added)
+    judged = judged or observe(adata, split, with_training=floor)
+    check_logfc(judged.side, [statistic for _, statistic in chosen])
+    compared = list(
+        predicted(
+            adata, judged, predictions, options=options, control=control, warn=split is not None
+        )
+    )
+    wanted = {name: _possible(name, c, chosen, skip=skip) for name, _, c in compared}
+    bounded = [c for c in chosen if any(c in w for w in wanted.values())]
+    total = sum(map(len, wanted.values())) + len(bounded) * (4 * floor + N_HALVES * bool(ceiling))
+    columns: dict[str, Scores] = {}
+    floor_of: dict[Chosen, str] = {}
+    with progress(total, "judging") as step:
+        if floor:
+            columns[keys.FLOOR], floor_of = bounds.best_floor(judged, bounded, options, step=step)
+        if ceiling:
+            columns[keys.CEILING] = _ceilings(
+                judged, bounded, options, method=ceiling, own_controls=control == "own", step=step
+            )
+        parts = []
+        for name, rows, comparison in compared:
+            scores = score(comparison, wanted[name], step=step)
+            for c in wanted[name]:
+                level = METRICS[c[0]].level
+                values = {keys.VALUE: scores[c]} | {
+                    column: select(bound[c], level, judged.conditions, rows)
+                    for column, bound in columns.items()
+                }
+                part = score_rows(comparison.conditions, name, c, values)
+                if names:
+                    part = part.assign(**{keys.METRIC: names[c][0], keys.STATISTIC: names[c][1]})
+                parts.append(part.assign(**{keys.FLOOR_NAME: floor_of[c]}) if floor else part)
+    _warn_alone(judged, chosen)
+    table = score_table(parts)
+    require_actual(adata)
+    write_scores(adata, key_added, table)
+
+
+def check_compat(compat: str | None, known: Sequence[str | None]) -> None:
+    """Refuse conventions of tools that a function does not know."""
+    if compat not in known:
+        raise ValueError(f"`compat`={compat!r} must be one of {tuple(known)}.")
+
+
+def _possible(
+    name: str, comparison: Comparison, chosen: Sequence[Chosen], *, skip: bool
+) -> list[Chosen]:
+    """Metrics that a prediction can have."""
+    if comparison.predicted.has_cells:
+        return list(chosen)
+    possible = [(m, s) for m, s in chosen if _of_means(m, s)]
+    lost = [f"{m}_{s}" for m, s in chosen if not _of_means(m, s)]
+    if lost and not skip:
+        raise ValueError(
+            f"prediction {name!r} holds one row per condition, its mean: {listed(lost)} need "
+            "predicted cells. Predict with `cells_per_condition`, or add cells with "
+            "`ps.pp.add_prediction`."
+        )
+    return possible
+
+
+def _of_means(metric: str, statistic: str) -> bool:
+    return METRICS[metric].needs == "means" and statistic not in ("variance", "cv")
+
+
+def _ceilings(
+    judged: Judged,
+    chosen: Sequence[Chosen],
+    options: Options,
+    *,
+    method: str,
+    own_controls: bool,
+    step: Callable[[str], object],
+) -> Scores:
+    n_outer = {bounds.SPLIT_HALF: N_HALVES, bounds.BOOTSTRAP: N_BOOTSTRAPS}.get(method, N_OUTER)
+    made = bounds.replicates(
+        judged,
+        options,
+        method=method,
+        own_controls=own_controls,
+        n_outer=n_outer,
+        n_inner=N_INNER,
+    )
+    found = bounds.replicate_scores(made, chosen, step=step)
+    return {
+        c: bounds.ceiling_of(v, c[0], method=method, quantile=bounds.QUANTILE)
+        for c, v in found.items()
+    }
+
+
+def _warn_alone(judged: Judged, chosen: Sequence[Chosen]) -> None:
+    context = judged.conditions.context
+    alone = np.bincount(context)[context] == 1
+    if alone.any() and any("rank" in m or "discrimination" in m for m, _ in chosen):
+        warnings.warn(
+            f"{int(alone.sum())} condition(s) cannot be ranked, each is the only one of its "
+            f"covariates: {listed(judged.conditions.index[alone])}.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+@contextmanager
+def progress(total: int, what: str) -> Iterator[Callable[[str], object]]:
+    """One progress bar over all metrics; it shows only where the work takes more than a moment."""
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, desc=what, leave=False, delay=2) as bar:
+
+        def step(name: str) -> None:
+            bar.set_postfix_str(name, refresh=False)
+            bar.update()
+
+        yield step

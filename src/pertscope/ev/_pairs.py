@@ -1,0 +1,115 @@
+"""Sums over all pairs of cells, a tile of squared distances at a time.
+
+A squared distance is one inner product, ``(-2a, |a|^2, 1) . (b, 1, |b|^2)``, so a tile of them is
+one matrix product, dense or sparse. Cells that are dense are moved to a common centre first, which
+changes no distance and spares digits. Cells that are sparse stay so; only the tile is dense.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    PairFunction = Callable[[np.ndarray], np.ndarray]
+    """From squared distances to what is summed, element by element; may overwrite its argument."""
+
+TILE = 512
+"""Cells per side of a tile: 2 MiB of float64, which caches hold."""
+
+
+def population(x: Any, name: str) -> Any:
+    """Return `x` as CSR or float64 array ``(cells, genes)``, or say why it is no population."""
+    x = x.tocsr() if sp.issparse(x) else np.asarray(x, dtype=np.float64)
+    if x.ndim != 2:
+        raise ValueError(f"`{name}` must be cells x genes, but has {x.ndim} dimension(s).")
+    if x.shape[0] == 0:
+        raise ValueError(f"`{name}` holds no cells.")
+    if not np.isfinite(x.data if sp.issparse(x) else x).all():
+        raise ValueError(f"`{name}` holds NaN or infinite values: remove or impute them first.")
+    return x
+
+
+def populations(x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> tuple[Any, Any]:
+    """Two populations of the same genes."""
+    x, y = population(x, names[0]), population(y, names[1])
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(
+            f"`{names[0]}` has {x.shape[1]} columns, `{names[1]}` has {y.shape[1]}: "
+            "both must be of the same genes or components."
+        )
+    return x, y
+
+
+def centre_of(*cells: Any) -> np.ndarray | None:
+    """Mean of the last population, or None where one is sparse and must not be moved."""
+    return None if any(sp.issparse(c) for c in cells) else cells[-1].mean(axis=0)
+
+
+def left_tiles(x: Any, centre: np.ndarray | None) -> Iterator[Any]:
+    """Rows ``(-2a, |a|^2, 1)`` of cells a, `TILE` at a time."""
+    for block, square in _blocks(x, centre):
+        yield _beside(-2 * block, square, np.ones_like(square))
+
+
+def right_tiles(y: Any, centre: np.ndarray | None) -> list[Any]:
+    """Columns ``(b, 1, |b|^2)`` of cells b, `TILE` at a time."""
+    tiles = (_beside(b, np.ones_like(s), s).T for b, s in _blocks(y, centre))
+    return [t.tocsr() if sp.issparse(t) else t for t in tiles]
+
+
+def _blocks(x: Any, centre: np.ndarray | None) -> Iterator[tuple[Any, np.ndarray]]:
+    for start in range(0, x.shape[0], TILE):
+        block = x[start : start + TILE].astype(np.float64)
+        if sp.issparse(block):
+            yield block, np.asarray(block.multiply(block).sum(axis=1)).reshape(-1, 1)
+        else:
+            block = block if centre is None else block - centre
+            yield block, np.einsum("ij,ij->i", block, block)[:, None]
+
+
+def _beside(block: Any, *columns: np.ndarray) -> Any:
+    if sp.issparse(block):
+        return sp.hstack([block, *columns], format="csr")
+    return np.hstack([block, *columns])
+
+
+def _squared_distances(left: Any, right: Any) -> np.ndarray:
+    tile = left @ right
+    if sp.issparse(tile):
+        tile = tile.toarray()
+    return np.maximum(tile, 0, out=tile)
+
+
+def sum_over_pairs(x: Any, right: list[Any], centre: np.ndarray | None, f: PairFunction) -> float:
+    """Sum of ``f(|a - b|^2)`` over cells a of `x` and b of :func:`right_tiles`."""
+    total = 0.0
+    for left in left_tiles(x, centre):
+        for tile in right:
+            total += float(f(_squared_distances(left, tile)).sum())
+    return total
+
+
+def sum_over_own_pairs(x: Any, f: PairFunction) -> float:
+    """Sum of ``f(|a - b|^2)`` over cells a and b of `x`; a cell is at 0 from itself."""
+    centre = centre_of(x)
+    right = right_tiles(x, centre)
+    total = 0.0
+    for i, left in enumerate(left_tiles(x, centre)):
+        for j in range(i, len(right)):
+            tile = _squared_distances(left, right[j])
+            if i == j:
+                np.fill_diagonal(tile, 0)
+            total += float(f(tile).sum()) * (1 if i == j else 2)
+    return total
+
+
+def all_pairs(x: Any, y: Any) -> np.ndarray:
+    """Squared distances of all pairs of few cells, float64 ``(n, m)``."""
+    centre = centre_of(x, y)
+    right = right_tiles(y, centre)
+    return np.block([[_squared_distances(a, b) for b in right] for a in left_tiles(x, centre)])

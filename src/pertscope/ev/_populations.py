@@ -1,0 +1,82 @@
+"""Groups of cells, read once however many metrics look at them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pertscope._core.matrix import is_backed
+from pertscope._core.moments import moments
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pertscope._core.moments import Moments
+
+
+@dataclass(frozen=True, eq=False)
+class Populations:
+    """Populations of cells: the rows of a matrix by group.
+
+    Attributes
+    ----------
+    matrix
+        Cells x genes, of any kind.
+    codes
+        Group of each row, int64 ``(rows,)``; negative rows belong to none.
+    n_groups
+        Number of groups.
+    genes
+        Names of the columns.
+    repeats
+        How often each row counts, int64 ``(rows,)``; once if ``None``.
+    """
+
+    matrix: Any
+    codes: np.ndarray
+    n_groups: int
+    genes: pd.Index
+    repeats: np.ndarray | None = None
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Moments of every group."""
+        return moments(
+            self.matrix, self.codes, self.n_groups, repeats=self.repeats, names=self.genes
+        )
+
+    @cached_property
+    def _by_group(self) -> tuple[np.ndarray, np.ndarray]:
+        order = np.argsort(self.codes, kind="stable")
+        return order, np.searchsorted(self.codes[order], np.arange(self.n_groups + 1))
+
+    def rows(self, group: int) -> np.ndarray:
+        """Rows of a group, ascending; repeated ones as often as they count."""
+        order, edges = self._by_group
+        rows = order[edges[group] : edges[group + 1]]
+        return rows if self.repeats is None else np.repeat(rows, self.repeats[rows])
+
+    def cells(self, group: int, *, at_most: int | None = None, seed: int = 0) -> Any:
+        """Cells of a group in memory, CSR or dense; a random `at_most` of them if there are more."""
+        rows = self.rows(group)
+        if at_most is not None and len(rows) > at_most:
+            rng = np.random.default_rng([seed, group])
+            rows = np.sort(rng.choice(rows, at_most, replace=False))
+        return take_rows(self.matrix, rows)
+
+    def regroup(self, codes: np.ndarray, n_groups: int) -> Populations:
+        """The same cells in other groups."""
+        return Populations(self.matrix, codes, n_groups, self.genes)
+
+
+def take_rows(matrix: Any, rows: np.ndarray) -> Any:
+    """Rows of a matrix of any kind, in memory."""
+    if not is_backed(matrix):
+        return matrix[rows]
+    unique, back = np.unique(rows, return_inverse=True)  # files want them ascending, each once
+    block = matrix[unique]
+    block = block.compute() if hasattr(block, "compute") else block
+    return block if len(unique) == len(rows) else block[back]

@@ -1,0 +1,91 @@
+"""Replicates of an experiment made of its own cells: what the best possible score would be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pertscope.ev._comparison import Comparison
+from pertscope.ev._populations import Populations
+from pertscope.ev._side import Side
+
+if TYPE_CHECKING:
+    from pertscope.ev._comparison import Options
+    from pertscope.ev._judged import Judged
+
+
+def split_halves(judged: Judged, options: Options, *, seed: int, own_controls: bool) -> Comparison:
+    """One half of the cells of every condition, and of its controls, against the other half.
+
+    Halves share no cell and have equal sizes; of an odd number one cell is left out. A condition
+    or control of one cell has no halves: its values are NaN.
+    """
+    side, of = judged.side, judged.side.populations
+    half = np.full(len(of.codes), -1, np.int64)
+    rng = np.random.default_rng([seed, 0])
+    for group in np.union1d(side.groups, side.control_groups):
+        rows = rng.permutation(of.rows(group))
+        n = len(rows) // 2
+        half[rows[:n]] = 2 * group
+        half[rows[n : 2 * n]] = 2 * group + 1
+    halves = of.regroup(half, 2 * of.n_groups)
+
+    def one(which: int) -> Side:
+        groups = 2 * side.groups + which
+        if own_controls:
+            return Side(halves, groups, halves, 2 * side.control_groups + which)
+        return Side(halves, groups, of, side.control_groups)
+
+    first, second = one(0), one(1)
+    return Comparison(judged.conditions, first, second, second, options)
+
+
+def resample(judged: Judged, options: Options, *, seed: int, own_controls: bool) -> Comparison:
+    """A bootstrap sample of the cells of every condition and of its controls against all of them."""
+    of = judged.side.populations
+    repeats = np.zeros(len(of.codes), np.int64)
+    rng = np.random.default_rng([seed, 1])
+    for group in np.union1d(judged.side.groups, judged.side.control_groups):
+        rows = of.rows(group)
+        np.add.at(repeats, rng.choice(rows, len(rows)) if len(rows) else rows, 1)
+    return _against_observed(judged, options, repeats, own_controls)
+
+
+def resample_batches(
+    judged: Judged, options: Options, *, seed: int, own_controls: bool, n_inner: int
+) -> list[Comparison]:
+    """Bootstrap samples of batches, and of cells within them, against all cells.
+
+    Batches are drawn once, and are the same for every condition and its controls; cells within
+    them `n_inner` times: one outer draw of the hierarchical bootstrap of Cole et al., section 4.7.1.
+    """
+    of, batch = judged.side.populations, judged.batch
+    if batch is None:
+        raise ValueError(
+            "the hierarchical bootstrap draws batches, and the screen has none: register it with "
+            "`batch_key=...`, or use method='bootstrap'."
+        )
+    rng = np.random.default_rng([seed, 2])
+    present = np.unique(batch[of.codes >= 0])
+    drawn = np.bincount(rng.choice(present, len(present)), minlength=present.max() + 1)
+    found = []
+    for _ in range(n_inner):
+        repeats = np.zeros(len(of.codes), np.int64)
+        for group in np.union1d(judged.side.groups, judged.side.control_groups):
+            rows = of.rows(group)
+            for b in np.unique(batch[rows]):
+                here = rows[batch[rows] == b]
+                np.add.at(repeats, rng.choice(here, len(here) * drawn[b]), 1)
+        found.append(_against_observed(judged, options, repeats, own_controls))
+    return found
+
+
+def _against_observed(
+    judged: Judged, options: Options, repeats: np.ndarray, own_controls: bool
+) -> Comparison:
+    side, of = judged.side, judged.side.populations
+    sample = Populations(of.matrix, of.codes, of.n_groups, of.genes, repeats)
+    controls = sample if own_controls else of
+    replicate = Side(sample, side.groups, controls, side.control_groups)
+    return judged.compare(replicate, options)

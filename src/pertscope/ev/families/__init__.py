@@ -1,0 +1,1 @@
+"""Metrics by family: one file each, one registry each."""
