@@ -1,8 +1,7 @@
 """Rank-sum test of all conditions against ``pdex`` and ``scanpy.tl.rank_genes_groups``.
 
-100,000 cells x 2,000 genes, 18 % stored, 100 groups. pdex also computes means and fold changes, from
-the same cells. Run with ``NUMBA_NUM_THREADS=2 python benchmarks/bench_wilcoxon.py``; both packages
-use these threads.
+100,000 cells x 2,000 genes, 18 % stored, 100 groups. pdex also computes means and fold changes. Run
+with ``NUMBA_NUM_THREADS=2 python benchmarks/bench_wilcoxon.py``; all use these threads.
 """
 
 from __future__ import annotations

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from pertscope._core.gene_test import GeneTest, adjust_p_values
-from pertscope._core.matrix import is_backed
+from pertscope._core.gene_tiles import gene_tiles
 from pertscope._core.messages import listed
-from pertscope._core.moments import _with_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-TILE_BYTES = 512 * 2**20
-"""Genes are tested in tiles that take no more memory than this."""
-ROWS_PER_TASK = 4096
-"""A group of more rows than this is shared between threads."""
-PLACE_BYTES = 32
-"""Memory that a group takes for a gene of a tile, beside its values."""
+    from collections.abc import Sequence
 
 
 def rank_sum_test(
@@ -54,7 +44,7 @@ def rank_sum_test(
     x
         Cells x genes: CSR, CSC or dense in memory, a backed HDF5 or zarr matrix, or a dask array.
         Read block by block; never made dense. What is not in memory is read once to count and
-        once per tile of `TILE_BYTES`; stored as CSC, twice in all.
+        once per tile of `gene_tiles.TILE_BYTES`; stored as CSC, twice in all.
     codes
         Group of each row, int ``(cells,)``; negative rows belong to none.
     n_groups
@@ -82,8 +72,8 @@ def rank_sum_test(
     n = np.bincount(codes[codes >= 0], minlength=n_groups)
     score = np.empty((n_groups, x.shape[1]))
     has_nan = np.zeros(x.shape[1], np.bool_)
-    for tile, *values in _tiles(x, codes, n_groups):
-        doubled_u, ties = _compare(*values, n, reference, has_nan[tile])
+    for tile, values, stored in gene_tiles(x, codes, n_groups):
+        doubled_u, ties = _compare(values, stored, n, reference, has_nan[tile])
         if not tie_correct:
             ties = np.zeros_like(ties)
         score[:, tile] = _z(doubled_u, ties, n, n[reference], continuity).T
@@ -110,136 +100,6 @@ def _checked(
     return codes, reference
 
 
-def _tiles(
-    x: Any, codes: np.ndarray, n_groups: int
-) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-    """Cut the genes into tiles of at most `TILE_BYTES`.
-
-    Yields ``(genes, values, stored)``: the non-zero values by gene and group, and how many there
-    are, int64 ``(groups, genes)``.
-    """
-    if not is_backed(x):
-        x = _prepared(x)
-    stored = np.zeros((n_groups, x.shape[1]), np.int64)
-    for rows, columns, block in _with_progress(x):
-        source = _Source(_prepared(block), codes[rows], n_groups)
-        source.count(slice(0, columns.stop - columns.start), stored[:, columns])
-    dtype = _float_type(x.dtype)
-    n_bytes = stored.sum(axis=0) * dtype.itemsize + n_groups * PLACE_BYTES
-    for tile in _cut(n_bytes):
-        by_gene = stored[:, tile].T
-        stops = np.cumsum(by_gene).reshape(by_gene.shape)
-        place = np.ascontiguousarray((stops - by_gene).T)
-        values = np.empty(by_gene.sum(), dtype)
-        for rows, genes, block in _blocks_of(x, tile):
-            _Source(_prepared(block), codes[rows], n_groups).move(genes, place, values)
-        yield tile, values, stored[:, tile]
-
-
-def _cut(n_bytes: np.ndarray) -> Iterator[slice]:
-    """Slices of neighbours that sum to `TILE_BYTES` or less, or hold one that alone is more."""
-    start = total = 0
-    for stop, size in enumerate(n_bytes.tolist()):
-        if stop > start and total + size > TILE_BYTES:
-            yield slice(start, stop)
-            start, total = stop, 0
-        total += size
-    if len(n_bytes):
-        yield slice(start, len(n_bytes))
-
-
-def _blocks_of(x: Any, tile: slice) -> Iterator[tuple[slice, slice, Any]]:
-    """Yield ``(rows, columns of the block, block)`` that cover a tile of genes."""
-    if is_backed(x) and getattr(x, "format", None) == "csc":
-        yield slice(None), slice(0, tile.stop - tile.start), x[:, tile]
-        return
-    for rows, _, block in _with_progress(x):
-        yield rows, tile, block
-
-
-def _prepared(block: Any) -> Any:
-    """CSR or CSC with sorted indices that are stored once, or an array that numba knows."""
-    if not sp.issparse(block):
-        dense = np.asarray(block)
-        known = dense.dtype != np.float16 and dense.dtype.isnative
-        return dense if known else dense.astype(_float_type(dense.dtype))
-    if block.format not in ("csr", "csc"):
-        block = block.tocsr()
-    if not block.has_canonical_format:
-        block = block.copy()
-        block.sum_duplicates()
-    return block
-
-
-def _float_type(dtype: np.dtype) -> np.dtype:
-    """The smaller of float32 and float64 that holds all values of a type."""
-    return np.result_type(dtype, np.float32).newbyteorder("=")
-
-
-class _Source:
-    """A block in memory whose values are counted and moved by group and gene."""
-
-    def __init__(self, block: Any, codes: np.ndarray, n_groups: int) -> None:
-        from pertscope._core import _rank_sum_kernels as kernels
-
-        self.by_column = getattr(block, "format", None) == "csc"
-        if sp.issparse(block):
-            stored = block.data, block.indices, block.indptr
-            self._count, self._move = kernels.count_csr, kernels.move_csr
-        else:
-            stored = (block,)
-            self._count, self._move = kernels.count_dense, kernels.move_dense
-        if self.by_column:
-            self._count, self._move = kernels.count_csc, kernels.move_csc
-            self._from = *stored, codes
-            return
-        rows, edges, self.group = _tasks(codes, n_groups)
-        self._from = *stored, rows, edges
-
-    def count(self, genes: slice, counts: np.ndarray) -> None:
-        """Add the number of non-zero values to `counts`, ``(groups, genes)``."""
-        if self.by_column:
-            self._count(*self._from, genes.start, counts)
-        else:
-            np.add.at(counts, self.group, self._by_task(genes))
-
-    def move(self, genes: slice, place: np.ndarray, values: np.ndarray) -> None:
-        """Put non-zero values at their `place`, ``(groups, genes)``, which advances."""
-        if self.by_column:
-            self._move(*self._from, genes.start, place, values)
-            return
-        places = place[self.group]
-        first = np.searchsorted(self.group, self.group)  # the first task of the same group
-        if (first != np.arange(len(first))).any():
-            counts = self._by_task(genes)
-            before = np.cumsum(counts, axis=0) - counts
-            places += before - before[first]
-        self._move(*self._from, genes.start, places, values)
-        place[self.group] = places  # of a group's tasks the last one counts
-
-    def _by_task(self, genes: slice) -> np.ndarray:
-        counts = np.zeros((len(self.group), genes.stop - genes.start), np.int64)
-        self._count(*self._from, genes.start, counts)
-        return counts
-
-
-def _tasks(codes: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cut rows, sorted by group, into tasks of at most `ROWS_PER_TASK` rows of one group.
-
-    Task t holds ``rows[edges[t]:edges[t + 1]]``, all of ``group[t]``.
-    """
-    small = codes.astype(np.int16) if n_groups < 2**15 else codes  # NumPy sorts int16 by radix
-    rows = np.argsort(small, kind="stable")[np.count_nonzero(codes < 0) :]
-    n = np.bincount(codes[rows], minlength=n_groups)
-    starts = [
-        range(start, start + size, ROWS_PER_TASK)
-        for start, size in zip((np.cumsum(n) - n).tolist(), n.tolist(), strict=True)
-    ]
-    group = np.repeat(np.arange(n_groups), [len(s) for s in starts])
-    edges = np.array([*itertools.chain.from_iterable(starts), len(rows)])
-    return rows, edges, group
-
-
 def _compare(
     values: np.ndarray,
     stored: np.ndarray,
@@ -253,7 +113,7 @@ def _compare(
     doubled_u = np.zeros(stored.shape[::-1], np.int64)
     ties = np.zeros(doubled_u.shape)
     edges = np.append(0, np.cumsum(stored.sum(axis=0)))
-    labels = np.arange(len(n), dtype=np.min_scalar_type(len(n)))
+    labels = np.arange(len(n), dtype=np.uint16 if len(n) < 2**16 else np.uint32)
     unsigned = np.dtype(f"u{values.itemsize}")
     sign = unsigned.type(1 << (8 * values.itemsize - 1))
     infinity = np.array(np.inf, values.dtype).view(unsigned) | sign

@@ -75,7 +75,7 @@ def collapse_metrics(
     Examples
     --------
     >>> import pertscope as ps
-    >>> adata = ps.datasets.simulate_screen(n_perturbations=8, n_genes=50, seed=0)
+    >>> adata = ps.datasets.simulate_screen(n_perturbations=20, n_genes=50, seed=0)
     >>> ps.pp.register(adata, covariate_keys=["cell_type"])
     >>> ps.pp.normalize(adata)
     >>> ps.pp.split_transfer(adata)  # doctest: +ELLIPSIS

@@ -98,7 +98,7 @@ def distribution_metrics(
     >>> model = ps.tl.fit_mean_effect(adata)
     >>> ps.tl.predict(adata, model, key_added="cells", cells_per_condition=20)
     >>> ps.ev.distribution_metrics(adata, "cells", metrics=["energy_distance"])
-    >>> adata.uns["distribution_metrics"]["value"].min() > 0
+    >>> bool(adata.uns["distribution_metrics"]["value"].min() > 0)
     True
     """
     check_names(metrics, "distribution_metrics")

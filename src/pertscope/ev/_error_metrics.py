@@ -45,6 +45,9 @@ def error_metrics(
     - ``mean``; ``effect``, minus the mean of the controls;
     - ``logfc = log2(mean + 0.1) - log2(control + 0.1)`` on log-normalised values, a negative
       predicted mean counting as 0; ``logfc_counts``, the same of ``expm1(mean)``;
+    - ``ba_ate``, the effect as a mean over batches of differences to the controls of the same batch
+      where batches are large (100 cells per condition), of batch means against the mean of all
+      batches of controls where they are small;
     - ``pca``, the mean in a PCA of the observed cells;
     - ``variance`` and ``cv``, the standard deviation over the mean, of predictions with cells;
     - ``t-test``, ``t-test_overestim_var``, ``wilcoxon``, ``wilcoxon_tie_corrected``,
@@ -90,7 +93,8 @@ def error_metrics(
     References
     ----------
     Wu et al., PerturBench (2024), section 4 and appendix A. Weights: Mejia et al., Diversity by
-    Design (2025), arXiv:2506.22641.
+    Design (2025), arXiv:2506.22641. BA-ATE: Cole et al., Foundation Models Improve Perturbation
+    Response Prediction, equations 2-6.
 
     Examples
     --------

@@ -48,15 +48,12 @@ class Judged:
         Which of them are perturbed and in train, int64; all that are not judged without a split.
     side
         The judged conditions, observed.
-    batch
-        Batch of each cell, int64 ``(cells,)``; ``None`` where no batch is registered.
     """
 
     all_conditions: Conditions
     rows: np.ndarray
     train: np.ndarray
     side: Side
-    batch: np.ndarray | None
 
     @cached_property
     def conditions(self) -> Conditions:
@@ -100,14 +97,13 @@ def observe(adata: AnnData, split: str | None, *, with_training: bool = False) -
     if with_training:
         needed[train] = needed[conditions.matched_controls(train)] = True
     codes = np.where(needed[conditions.codes], conditions.codes, -1)
-    populations = Populations(
-        matrix_of(adata, screen.layer), codes, len(conditions), adata.var_names
-    )
     batch = None
     if screen.batch_key is not None and screen.batch_key in adata.obs:
         batch = adata.obs[screen.batch_key].astype("category").cat.codes.to_numpy(np.int64)
-    side = Side(populations, rows, populations, controls)
-    return Judged(conditions, rows, train, side, batch)
+    populations = Populations(
+        matrix_of(adata, screen.layer), codes, len(conditions), adata.var_names, batch=batch
+    )
+    return Judged(conditions, rows, train, Side(populations, rows, populations, controls))
 
 
 def predicted(

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pertscope._core.batch_effects import batch_means
 from pertscope._core.matrix import is_backed
 from pertscope._core.moments import moments
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pertscope._core.batch_effects import BatchMeans
     from pertscope._core.moments import Moments
 
 
@@ -33,6 +35,8 @@ class Populations:
         Names of the columns.
     repeats
         How often each row counts, int64 ``(rows,)``; once if ``None``.
+    batch
+        Batch of each row, int64 ``(rows,)``, where batches are known.
     """
 
     matrix: Any
@@ -40,12 +44,25 @@ class Populations:
     n_groups: int
     genes: pd.Index
     repeats: np.ndarray | None = None
+    batch: np.ndarray | None = None
 
     @cached_property
     def moments(self) -> Moments:
         """Moments of every group."""
         return moments(
             self.matrix, self.codes, self.n_groups, repeats=self.repeats, names=self.genes
+        )
+
+    @cached_property
+    def batch_means(self) -> BatchMeans:
+        """Means of every group in every batch."""
+        if self.batch is None:
+            raise ValueError(
+                "the statistic 'ba_ate' compares within batches, and the screen has none: register "
+                "it with `batch_key=...`, or use 'effect'."
+            )
+        return batch_means(
+            self.matrix, self.codes, self.batch, repeats=self.repeats, names=list(self.genes)
         )
 
     @cached_property
@@ -69,7 +86,7 @@ class Populations:
 
     def regroup(self, codes: np.ndarray, n_groups: int) -> Populations:
         """The same cells in other groups."""
-        return Populations(self.matrix, codes, n_groups, self.genes)
+        return Populations(self.matrix, codes, n_groups, self.genes, batch=self.batch)
 
 
 def take_rows(matrix: Any, rows: np.ndarray) -> Any:

@@ -60,7 +60,7 @@ def resample_batches(
     Batches are drawn once, and are the same for every condition and its controls; cells within
     them `n_inner` times: one outer draw of the hierarchical bootstrap of Cole et al., section 4.7.1.
     """
-    of, batch = judged.side.populations, judged.batch
+    of, batch = judged.side.populations, judged.side.populations.batch
     if batch is None:
         raise ValueError(
             "the hierarchical bootstrap draws batches, and the screen has none: register it with "
@@ -85,7 +85,7 @@ def _against_observed(
     judged: Judged, options: Options, repeats: np.ndarray, own_controls: bool
 ) -> Comparison:
     side, of = judged.side, judged.side.populations
-    sample = Populations(of.matrix, of.codes, of.n_groups, of.genes, repeats)
+    sample = Populations(of.matrix, of.codes, of.n_groups, of.genes, repeats, of.batch)
     controls = sample if own_controls else of
     replicate = Side(sample, side.groups, controls, side.control_groups)
     return judged.compare(replicate, options)

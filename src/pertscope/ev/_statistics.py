@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
+from pertscope._core.batch_effects import batch_adjusted_effects
 from pertscope._core.messages import listed
 from pertscope._core.statistics import LOGFC_PSEUDOCOUNT, effect, logfc, require_logfc
 from pertscope.ev._gene_tests import GENE_TESTS, gene_test
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pertscope.ev._comparison import Options
     from pertscope.ev._side import Side
 
-OF_MEANS = ("mean", "effect", "logfc", "logfc_counts", "pca")
+OF_MEANS = ("mean", "effect", "logfc", "logfc_counts", "ba_ate", "pca")
 OF_CELLS = ("variance", "cv")
 STATISTICS = (*OF_MEANS, *OF_CELLS, *GENE_TESTS)
 """Every statistic: of means, of variances, and the scores of gene tests."""
@@ -44,22 +45,35 @@ def values_of(side: Side, statistic: str, *, reference: Side, options: Options) 
             return gene_test(side, statistic).score
         if statistic in OF_CELLS:
             return _spread(side, statistic)
-        mean = side.moments.mean
-        if statistic == "mean":
-            return mean
         if statistic == "pca":
             centre, axes = _pca(reference, options)
-            return (mean - centre) @ axes
-        control = side.control_moments.mean
-        mean = _snap(mean, control)
-        if statistic == "effect":
-            return effect(mean, control)
-        if statistic == "logfc":
-            return logfc(mean, control, clip=options.compat is None)
-        counts, control = np.expm1(np.maximum(mean, 0)), np.expm1(control)
-        return np.log2(counts + LOGFC_PSEUDOCOUNT) - np.log2(control + LOGFC_PSEUDOCOUNT)
+            return (side.moments.mean - centre) @ axes
+        return side.moments.mean if statistic == "mean" else _change(side, statistic, options)
 
     return side.once(("statistic", statistic), compute)
+
+
+def _change(side: Side, statistic: str, options: Options) -> np.ndarray:
+    """Statistics against the controls."""
+    if statistic == "ba_ate":
+        return _batch_adjusted(side)
+    control = side.control_moments.mean
+    mean = _snap(side.moments.mean, control)
+    if statistic == "effect":
+        return effect(mean, control)
+    if statistic == "logfc":
+        return logfc(mean, control, clip=options.compat is None)
+    counts, control = np.expm1(np.maximum(mean, 0)), np.expm1(control)
+    return np.log2(counts + LOGFC_PSEUDOCOUNT) - np.log2(control + LOGFC_PSEUDOCOUNT)
+
+
+def _batch_adjusted(side: Side) -> np.ndarray:
+    """BA-ATE; a prediction, which has no batches, against the mean of the controls' batches."""
+    controls = side.controls.batch_means
+    if side.populations is side.controls:
+        return batch_adjusted_effects(controls, side.groups, side.control_groups)
+    means = [controls.of(group)[1].mean(axis=0) for group in side.control_groups]
+    return side.moments.mean - np.array(means)
 
 
 def _snap(mean: np.ndarray, control: np.ndarray) -> np.ndarray:

@@ -7,25 +7,38 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pertscope._core.conditions import screen_conditions
+from pertscope._core.batch_effects import batch_adjusted_effects, batch_means
+from pertscope._core.conditions import label_column, screen_conditions
 from pertscope._core.matrix import matrix_of
 from pertscope._core.moments import moments
 from pertscope._core.screen import Screen
+from pertscope._core.statistics import effect, logfc, require_logfc
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
-def effects(adata: AnnData) -> pd.DataFrame:
+STATISTICS = ("effect", "logfc", "ba_ate")
+
+
+def effects(adata: AnnData, *, statistic: str = "effect", batch_size: str = "auto") -> pd.DataFrame:
     """Effect of every condition on every gene: its mean minus that of its matched controls.
 
     ``e_c = mean(x_c) - mean(x_0(c))`` on the registered scale, over all cells of the condition and
-    all controls of the same covariates.
+    all controls of the same covariates; or ``logfc = log2(mean(x_c) + 0.1) - log2(mean(x_0) + 0.1)``
+    of log-normalised values; or ``ba_ate``, which compares within batches: for large batches, ``mean
+    over batches b that hold both of (x_cb - x_0b)``, for small ones ``mean over b of x_cb - mean over
+    b of x_0b``, each over all batches that hold it.
 
     Parameters
     ----------
     adata
         Registered screen, in memory, backed or dask.
+    statistic
+        ``"effect"``, ``"logfc"`` or ``"ba_ate"``, which needs a registered ``batch_key``.
+    batch_size
+        ``"large"`` or ``"small"`` batches in ``ba_ate``; ``"auto"`` is large if the median condition
+        has at least 100 cells per batch.
 
     Returns
     -------
@@ -36,7 +49,13 @@ def effects(adata: AnnData) -> pd.DataFrame:
     KeyError
         If `adata` is not registered.
     ValueError
-        If values are NaN or infinite, or a condition has no matched controls.
+        If the statistic is unknown, values are NaN or infinite, a condition has no matched controls,
+        logfc is undefined for the screen, or it has no batches.
+
+    References
+    ----------
+    logfc: Wu et al., PerturBench (2024). BA-ATE: Cole et al., Foundation Models Improve Perturbation
+    Response Prediction, equations 2-6.
 
     Examples
     --------
@@ -47,17 +66,29 @@ def effects(adata: AnnData) -> pd.DataFrame:
     >>> ps.get.effects(adata).shape[1]
     50
     """
+    if statistic not in STATISTICS:
+        raise ValueError(f"`statistic`={statistic!r} must be one of {STATISTICS}.")
     screen = Screen.of(adata)
     found = screen_conditions(adata, screen)
     kept = np.flatnonzero(~found.is_control)
     controls = found.matched_controls(kept)
-    mean = moments(
-        matrix_of(adata, screen.layer), found.codes, len(found), names=adata.var_names
-    ).mean
+    x, genes = matrix_of(adata, screen.layer), adata.var_names
+    if statistic == "ba_ate":
+        if screen.batch_key is None:
+            raise ValueError("'ba_ate' compares within batches: register the screen's `batch_key`.")
+        batch = label_column(adata.obs, screen.batch_key).codes.astype(np.int64)
+        means = batch_means(x, found.codes, batch, names=genes)
+        values = batch_adjusted_effects(means, kept, controls, batch_size=batch_size)
+    else:
+        mean = moments(x, found.codes, len(found), names=genes).mean
+        if statistic == "logfc":
+            require_logfc(mean, list(genes), "the screen")
+        change = effect if statistic == "effect" else logfc
+        values = change(mean[kept], mean[controls])
     table = found.table.iloc[kept]
     index = (
         pd.MultiIndex.from_frame(table)
         if screen.covariate_keys
         else pd.Index(table[screen.perturbation_key], name=screen.perturbation_key)
     )
-    return pd.DataFrame(mean[kept] - mean[controls], index=index, columns=adata.var_names)
+    return pd.DataFrame(values, index=index, columns=genes)

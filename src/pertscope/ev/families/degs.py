@@ -36,10 +36,13 @@ def _tool(comparison: Comparison) -> bool:
 def fold(comparison: Comparison, side: Side) -> np.ndarray:
     """Change of each gene: the effect, or the fold change of cell-eval, float64 ``(p, genes)``."""
     if _tool(comparison):
-        return side.once(
-            "fold", lambda: agreement.fold_change(side.moments.mean, side.control_moments.mean)
-        )
+        return side.once("fold", lambda: _single_fold(side))
     return comparison.values(side, "effect")
+
+
+def _single_fold(side: Side) -> np.ndarray:
+    found = agreement.fold_change(side.moments.mean, side.control_moments.mean)
+    return found.astype(np.float32)
 
 
 def significant(comparison: Comparison, side: Side, method: str) -> np.ndarray:
@@ -54,7 +57,7 @@ def _order(comparison: Comparison, side: Side, method: str) -> GeneOrder:
     def compute() -> GeneOrder:
         among = significant(comparison, side, method)
         if _tool(comparison):
-            key = np.abs(fold(comparison, side)).astype(np.float32)
+            key = np.abs(fold(comparison, side))
             return agreement.rank_genes(key, among, ties="first")
         return agreement.rank_genes(np.abs(gene_test(side, method).score), among)
 

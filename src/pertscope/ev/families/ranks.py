@@ -58,12 +58,14 @@ def _discrimination(distance: str) -> Callable[[Comparison, str], np.ndarray]:
         predicted, observed = comparison.pair(statistic)
         targets = _target_genes(comparison) if statistic != "pca" else None
         value = np.full(len(comparison), np.nan)
+        compat = "cell-eval" if comparison.options.compat == "cell-eval" else None
         for here in comparison.contexts:
             value[here] = discrimination_score(
                 predicted[here],
                 observed[here],
                 distance,
                 exclude=None if targets is None else targets[here],
+                compat=compat,
             )
         return value
 

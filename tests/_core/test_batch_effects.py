@@ -1,0 +1,86 @@
+"""Batch-adjusted effects against the paper's sums, written out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from tests.helpers import dense, make_screen, refused
+
+import pertscope as ps
+from pertscope._core.batch_effects import batch_adjusted_effects, batch_means
+
+
+def by_loop(x, codes, batch, group, control, *, large) -> np.ndarray:
+    def mean(g, b):
+        return x[(codes == g) & (batch == b)].mean(axis=0)
+
+    holding = [
+        {b for b in set(batch) if ((codes == g) & (batch == b)).any()} for g in (group, control)
+    ]
+    if large:
+        both = sorted(holding[0] & holding[1])
+        return sum(mean(group, b) - mean(control, b) for b in both) / len(both)
+    return np.mean([mean(group, b) for b in holding[0]], axis=0) - np.mean(
+        [mean(control, b) for b in holding[1]], axis=0
+    )
+
+
+@pytest.mark.parametrize("size", ["large", "small"])
+@pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csc_matrix, np.asarray])
+def test_against_a_loop(size, kind) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.poisson(1.0, (200, 6)).astype(float)
+    codes, batch = rng.integers(-1, 4, 200), rng.integers(0, 5, 200)
+    codes[(codes == 1) & (batch == 2)] = -1  # a batch without this group
+    codes[(codes == 0) & (batch == 4)] = -1  # and one without controls
+    means = batch_means(kind(x), codes, batch)
+    found = batch_adjusted_effects(means, np.array([1, 2, 3]), np.zeros(3, int), batch_size=size)
+    for i, group in enumerate((1, 2, 3)):
+        expected = by_loop(x, codes, batch, group, 0, large=size == "large")
+        np.testing.assert_allclose(found[i], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_auto_looks_at_the_median_condition() -> None:
+    x = np.random.default_rng(1).normal(size=(900, 2))
+    batch = np.repeat([0, 1, 1], 300)
+    codes = np.tile([0, 1, 2], 300)
+    means = batch_means(x, codes, batch)
+    groups, control = np.array([1, 2]), np.zeros(2, int)
+    auto = batch_adjusted_effects(means, groups, control)
+    large = batch_adjusted_effects(means, groups, control, batch_size="large")
+    np.testing.assert_array_equal(auto, large)  # 100 and 200 cells
+    fewer = codes.copy()
+    fewer[:500] = -1
+    means = batch_means(x, fewer, np.arange(900) % 7)
+    small = batch_adjusted_effects(means, groups, control, batch_size="small")
+    np.testing.assert_array_equal(batch_adjusted_effects(means, groups, control), small)
+
+
+def test_no_common_batch() -> None:
+    x = np.ones((4, 1))
+    means = batch_means(x, np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1]))
+    assert np.isnan(batch_adjusted_effects(means, [1], [0], batch_size="large")).all()
+    assert (batch_adjusted_effects(means, [1], [0], batch_size="small") == 0).all()
+
+
+def test_effects_of_a_screen() -> None:
+    adata = make_screen(n_cells=6, register=False)
+    ps.pp.register(adata, covariate_keys=["cell_type"])
+    with refused(adata, ValueError, "register the screen's `batch_key`"):
+        ps.get.effects(adata, statistic="ba_ate")
+    with refused(adata, ValueError, "must be one of"):
+        ps.get.effects(adata, statistic="ate")
+    ps.pp.register(adata, covariate_keys=["cell_type"], batch_key="batch")
+    found = ps.get.effects(adata, statistic="ba_ate", batch_size="large")
+    obs, x = adata.obs, dense(adata.X)
+    names = obs["cell_type"].astype(str) + obs["perturbation"].astype(str)
+    codes, labels = names.factorize()
+    group, control = labels.get_loc("xA"), labels.get_loc("xcontrol")
+    expected = by_loop(x, codes, obs["batch"].to_numpy(str), group, control, large=True)
+    np.testing.assert_allclose(found.loc[("x", "A")], expected, atol=1e-12)
+    mean, control = (x[names == n].mean(axis=0) for n in ("xA", "xcontrol"))
+    logfc = np.log2(mean + 0.1) - np.log2(control + 0.1)
+    np.testing.assert_allclose(
+        ps.get.effects(adata, statistic="logfc").loc[("x", "A")], logfc, rtol=1e-6
+    )
