@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "data": {"_core"},
     "pp": {"_core"},
     "get": {"_core"},
-    "ev": {"_core", "get"},
+    "ev": {"_core", "datasets", "get", "pp"},
     "datasets": {"_core"},
     "models": {"_core", "pp", "nn", "data"},
     "tl": {"_core", "get", "pp", "models"},

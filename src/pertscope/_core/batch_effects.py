@@ -68,10 +68,10 @@ def batch_adjusted_effects(
 ) -> np.ndarray:
     """Batch-adjusted average treatment effects (BA-ATE), float64 ``(conditions, genes)``.
 
-    - ``"large"`` batches: ``mean over batches b that hold both of (x_cb - x_0b)``, with x_cb the mean
-      of the condition and x_0b that of its controls in batch b; NaN where no batch holds both;
-    - ``"small"`` batches, whose own controls are few: ``mean over b of x_cb - mean over b of x_0b``,
-      each over all batches that hold it;
+    - ``"large"`` batches: ``mean over batches b that hold both of (x_cb - x_0b)``, with x_cb the
+      mean of the condition and x_0b that of its controls in batch b; NaN where no batch holds both;
+    - ``"small"`` batches, whose own controls are few: ``mean over b of x_cb - mean over b of
+      x_0b``, each over all batches that hold it;
     - ``"auto"``: large if the median condition has at least 100 cells per batch.
 
     Source: Cole et al., Foundation Models Improve Perturbation Response Prediction, equations 2-6.

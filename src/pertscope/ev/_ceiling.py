@@ -51,8 +51,8 @@ def ceiling(
       `n_outer` draws of batches, `n_inner` of cells for each.
 
     The bootstraps share cells with what they are compared with: they bound the error of the
-    experiment from below (Cole et al.), and take its 0.9 quantile as the experimental error, the 0.1
-    quantile where higher is better. A model within it cannot be told from a replicate.
+    experiment from below (Cole et al.), and take its 0.9 quantile as the experimental error, the
+    0.1 quantile where higher is better. A model within it cannot be told from a replicate.
 
     Parameters
     ----------
@@ -76,11 +76,9 @@ def ceiling(
     key_added
         Key of the table.
 
-    Returns
-    -------
-    ``None``. Writes ``.uns[key_added]``, a DataFrame with one row per condition, metric and quantile
-    of its replicates: the covariates, ``perturbation``, ``statistic``, ``metric`` (categorical),
-    ``quantile`` (0, 0.05, ..., 1) and ``value`` (float64).
+    Returns ------- ``None``. Writes ``.uns[key_added]``, a DataFrame with one row per condition,
+    metric and quantile of its replicates: the covariates, ``perturbation``, ``statistic``,
+    ``metric`` (categorical), ``quantile`` (0, 0.05, ..., 1) and ``value`` (float64).
 
     Raises
     ------

@@ -69,8 +69,9 @@ def deg_metrics(
     metrics
         Names as above.
     method
-        ``"t-test"``, ``"t-test_overestim_var"``, ``"wilcoxon"`` as scanpy's, ``"wilcoxon_tie_corrected"``
-        as its ``tie_correct=True``, ``"mann_whitney"`` as SciPy's with tie and continuity correction.
+        ``"t-test"``, ``"t-test_overestim_var"``, ``"wilcoxon"`` as scanpy's,
+        ``"wilcoxon_tie_corrected"`` as its ``tie_correct=True``, ``"mann_whitney"`` as SciPy's with
+        tie and continuity correction.
     alpha
         False discovery rate.
     control
@@ -81,10 +82,9 @@ def deg_metrics(
     key_added
         Key of the table.
 
-    Returns
-    -------
-    ``None``. Writes ``.uns[key_added]``, a DataFrame as :func:`pertscope.ev.error_metrics` does, the
-    test in its column ``statistic``. Values are NaN where there are no significant genes.
+    Returns ------- ``None``. Writes ``.uns[key_added]``, a DataFrame as
+    :func:`pertscope.ev.error_metrics` does, the test in its column ``statistic``. Values are NaN
+    where there are no significant genes.
 
     Raises
     ------

@@ -33,13 +33,14 @@ def distribution_metrics(
     With predicted cells x and observed cells y of a condition:
 
     - ``energy_distance = 2 E|x - y| - E|x - x'| - E|y - y'|`` (as pertpy, scPerturb and cell-eval),
-      ``half_energy_distance`` half of it (PerturBench calls it MMD), ``squared_energy_distance`` the
-      same with squared Euclidean distances, which sees means and total variances only;
+      ``half_energy_distance`` half of it (PerturBench calls it MMD), ``squared_energy_distance``
+      the same with squared Euclidean distances, which sees means and total variances only;
     - ``mmd_linear = |mean x - mean y|^2``; ``mmd_rbf``, squared maximum mean discrepancy under a
       mean of Gaussian kernels ``exp(-gamma |a - b|^2)``, gamma 2, 1, .5, .1, .01, .005;
       ``mmd_rbf_median``, one kernel as wide as the median distance;
-    - ``wasserstein``, mean over genes (or components) of the one-dimensional Wasserstein-1 distance;
-      ``sliced_wasserstein``, mean over 50 random directions; ``sinkhorn``, with POT installed;
+    - ``wasserstein``, mean over genes (or components) of the one-dimensional Wasserstein-1
+      distance; ``sliced_wasserstein``, mean over 50 random directions; ``sinkhorn``, with POT
+      installed;
     - ``variance_spearman``, Spearman correlation over genes of mean-adjusted variances;
     - ``magnitude_pearson``, Pearson correlation over conditions of the energy distances of
       predicted, and of observed, cells to the controls; one value for each combination of
@@ -69,10 +70,8 @@ def distribution_metrics(
     key_added
         Key of the table.
 
-    Returns
-    -------
-    ``None``. Writes ``.uns[key_added]``, a DataFrame as :func:`pertscope.ev.error_metrics` does, the
-    space in its column ``statistic``.
+    Returns ------- ``None``. Writes ``.uns[key_added]``, a DataFrame as
+    :func:`pertscope.ev.error_metrics` does, the space in its column ``statistic``.
 
     Raises
     ------

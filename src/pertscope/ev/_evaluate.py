@@ -73,9 +73,10 @@ def evaluate(
     (``additive``), and the observation of another perturbation (``permuted``). The ceiling is its
     value for a replicate of the experiment: one half of the cells of every condition against the
     other, mean of five halvings; both against the observed controls where predictions are, else
-    each against its own half of the controls. Half as many cells have twice the variance: squared distances are
-    divided by 2, distances by its root, correlations r become ``2 r / (1 + r)``; ranks and DEG
-    metrics stay those of half the cells, which is below what a whole replicate would reach.
+    each against its own half of the controls. Half as many cells have twice the variance: squared
+    distances are divided by 2, distances by its root, correlations r become ``2 r / (1 + r)``;
+    ranks and DEG metrics stay those of half the cells, which is below what a whole replicate would
+    reach.
 
     :func:`pertscope.get.scores` then has, beside the means, ``normalised = (score - floor) /
     (ceiling - floor)``: 0 is no better than a guess, 1 as good as the experiment done again.
@@ -101,8 +102,8 @@ def evaluate(
         tests with float32 p-values and folds, genes ranked by fold change, 0 where there are no
         significant genes.
     control
-        ``"observed"``: effects and tests of both sides are against the observed controls. ``"own"``:
-        those of a prediction are against the controls that it brought along. ``None`` is
+        ``"observed"``: effects and tests of both sides are against the observed controls.
+        ``"own"``: those of a prediction are against the controls that it brought along. ``None`` is
         ``"observed"``, and ``"own"`` for ``compat="cell-eval"``.
     n_components, max_cells
         Components of the PCA, and cells per population, in distances between cells.

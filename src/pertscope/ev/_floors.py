@@ -21,12 +21,12 @@ def floors(judged: Judged, *, of_cells: bool = False, seed: int = 0) -> dict[str
     - ``no_change``: the matched controls.
     - ``mean_effect``: matched controls plus the mean effect of the training perturbations of the
       same covariates (of all training perturbations where there are none).
-    - ``additive``: matched controls plus the sum of the effects of the parts, for combinations whose
-      parts are all in train alone; elsewhere the mean effect. Only where there are such.
+    - ``additive``: matched controls plus the sum of the effects of the parts, for combinations
+      whose parts are all in train alone; elsewhere the mean effect. Only where there are such.
     - ``permuted``: the observation of another judged condition of the same covariates.
 
-    With `of_cells` they are populations of cells: in place of the mean effect, all training cells of
-    the same covariates that were perturbed; the sum has none.
+    With `of_cells` they are populations of cells: in place of the mean effect, all training cells
+    of the same covariates that were perturbed; the sum has none.
 
     `judged` must have been observed with its training conditions.
     """

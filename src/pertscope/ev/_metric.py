@@ -37,7 +37,8 @@ class Metric:
     reference
         Source.
     level
-        What has one value: a ``"condition"``, a ``"context"`` (combination of covariates), ``"all"``.
+        What has one value: a ``"condition"``, a ``"context"`` (combination of covariates),
+        ``"all"``.
     half_depth
         How the score of two halves of an experiment becomes that of two whole ones:
         ``"spearman-brown"`` for correlations, ``"root"`` for distances (divided by the root of 2),

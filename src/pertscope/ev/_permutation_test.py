@@ -32,7 +32,7 @@ def e_test(
     n_permutations: int = 1000,
     metric: str = "sqeuclidean",
     unbiased: bool = False,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Permutation E-test of groups of cells against one reference.
 

@@ -77,7 +77,7 @@ class Populations:
         return rows if self.repeats is None else np.repeat(rows, self.repeats[rows])
 
     def cells(self, group: int, *, at_most: int | None = None, seed: int = 0) -> Any:
-        """Cells of a group in memory, CSR or dense; a random `at_most` of them if there are more."""
+        """Cells of a group in memory, CSR or dense; at random `at_most` of them."""
         rows = self.rows(group)
         if at_most is not None and len(rows) > at_most:
             rng = np.random.default_rng([seed, group])

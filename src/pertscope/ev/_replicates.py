@@ -42,7 +42,7 @@ def split_halves(judged: Judged, options: Options, *, seed: int, own_controls: b
 
 
 def resample(judged: Judged, options: Options, *, seed: int, own_controls: bool) -> Comparison:
-    """A bootstrap sample of the cells of every condition and of its controls against all of them."""
+    """A bootstrap sample of the cells of every condition, and of its controls, against all."""
     of = judged.side.populations
     repeats = np.zeros(len(of.codes), np.int64)
     rng = np.random.default_rng([seed, 1])
@@ -57,8 +57,8 @@ def resample_batches(
 ) -> list[Comparison]:
     """Bootstrap samples of batches, and of cells within them, against all cells.
 
-    Batches are drawn once, and are the same for every condition and its controls; cells within
-    them `n_inner` times: one outer draw of the hierarchical bootstrap of Cole et al., section 4.7.1.
+    Batches are drawn once, and are the same for every condition and its controls; cells within them
+    `n_inner` times: one outer draw of the hierarchical bootstrap of Cole et al., section 4.7.1.
     """
     of, batch = judged.side.populations, judged.side.populations.batch
     if batch is None:

@@ -25,10 +25,10 @@ def effects(adata: AnnData, *, statistic: str = "effect", batch_size: str = "aut
     """Effect of every condition on every gene: its mean minus that of its matched controls.
 
     ``e_c = mean(x_c) - mean(x_0(c))`` on the registered scale, over all cells of the condition and
-    all controls of the same covariates; or ``logfc = log2(mean(x_c) + 0.1) - log2(mean(x_0) + 0.1)``
-    of log-normalised values; or ``ba_ate``, which compares within batches: for large batches, ``mean
-    over batches b that hold both of (x_cb - x_0b)``, for small ones ``mean over b of x_cb - mean over
-    b of x_0b``, each over all batches that hold it.
+    all controls of the same covariates; or ``logfc = log2(mean(x_c) + 0.1) - log2(mean(x_0) +
+    0.1)`` of log-normalised values; or ``ba_ate``, which compares within batches: for large
+    batches, ``mean over batches b that hold both of (x_cb - x_0b)``, for small ones ``mean over b
+    of x_cb - mean over b of x_0b``, each over all batches that hold it.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ def effects(adata: AnnData, *, statistic: str = "effect", batch_size: str = "aut
     statistic
         ``"effect"``, ``"logfc"`` or ``"ba_ate"``, which needs a registered ``batch_key``.
     batch_size
-        ``"large"`` or ``"small"`` batches in ``ba_ate``; ``"auto"`` is large if the median condition
-        has at least 100 cells per batch.
+        ``"large"`` or ``"small"`` batches in ``ba_ate``; ``"auto"`` is large if the median
+        condition has at least 100 cells per batch.
 
     Returns
     -------
@@ -49,13 +49,11 @@ def effects(adata: AnnData, *, statistic: str = "effect", batch_size: str = "aut
     KeyError
         If `adata` is not registered.
     ValueError
-        If the statistic is unknown, values are NaN or infinite, a condition has no matched controls,
-        logfc is undefined for the screen, or it has no batches.
+        If the statistic is unknown, values are NaN or infinite, a condition has no matched
+        controls, logfc is undefined for the screen, or it has no batches.
 
-    References
-    ----------
-    logfc: Wu et al., PerturBench (2024). BA-ATE: Cole et al., Foundation Models Improve Perturbation
-    Response Prediction, equations 2-6.
+    References ---------- logfc: Wu et al., PerturBench (2024). BA-ATE: Cole et al., Foundation
+    Models Improve Perturbation Response Prediction, equations 2-6.
 
     Examples
     --------
