@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from pertscope import datasets, get, pp
-from pertscope._core import keys
 from pertscope._core.messages import listed, nearest
 from pertscope._core.screen import Screen
 from pertscope.ev._evaluate import evaluate
@@ -199,7 +198,9 @@ class Evaluator:
         evaluate(
             judged,
             metrics=self.task.metrics if metrics is None else metrics,
-            **{"floor": floor, "ceiling": ceiling, **self.task.options},
+            floor=floor,
+            ceiling=ceiling,
+            **self.task.options,
         )
         return get.scores(judged)
 
@@ -219,7 +220,8 @@ def _keep(adata: AnnData, task: Task, screen_keys: Mapping[str, Any]) -> AnnData
     if not kept.any():
         found = {column: listed(adata.obs[column].unique()) for column in task.keep}
         raise ValueError(f"task {task.name!r}: `keep` {task.keep} leaves no cells; found {found}.")
-    kept |= (adata.obs[screen_keys["perturbation_key"]] == screen_keys["control"]).to_numpy()
+    labels = adata.obs[screen_keys.get("perturbation_key", Screen.perturbation_key)]
+    kept |= (labels == screen_keys.get("control", Screen.control)).to_numpy()
     return adata[kept].copy()
 
 

@@ -22,7 +22,7 @@ TASKS = Path(__file__).with_name("tasks.yaml")
 SPLIT = "split_"
 """How the names of the functions of ``pp`` begin that split."""
 
-SET_BY_EVALUATOR = {"adata", "predictions", "metrics", "split", "key_added"}
+SET_BY_EVALUATOR = {"predictions", "metrics", "floor", "ceiling", "split", "key_added"}
 DEFAULT_METRICS = "default"
 
 
@@ -109,8 +109,8 @@ def read_tasks(path: Path | str | None = None) -> dict[str, Task]:
     ValueError
         If a task lacks a field, has an unknown one, or one of the wrong type.
     """
-    tasks = _read(TASKS)
-    return tasks if path is None else _read(Path(path)) | tasks | _read(Path(path))
+    own = {} if path is None else _read(Path(path))
+    return own | {name: task for name, task in _read(TASKS).items() if name not in own}
 
 
 def find_task(tasks: Mapping[str, Task], name: str) -> Task:

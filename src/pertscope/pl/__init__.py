@@ -1,6 +1,19 @@
 """Show scores and effects; functions return Axes and never save or show."""
 
+from pertscope.pl._ceiling import ceiling
+from pertscope.pl._comparison import comparison
+from pertscope.pl._deg_overlap import deg_overlap
 from pertscope.pl._effects import effects
+from pertscope.pl._rank_distribution import rank_distribution
 from pertscope.pl._scores import scores
+from pertscope.pl._similarity import similarity
 
-__all__ = ["effects", "scores"]
+__all__ = [
+    "ceiling",
+    "comparison",
+    "deg_overlap",
+    "effects",
+    "rank_distribution",
+    "scores",
+    "similarity",
+]

@@ -16,6 +16,7 @@ from pertscope.pl._style import (
     VERMILION,
     better,
     direction,
+    end_of_first_row,
     legend_beside,
     metric_title,
     panels,
@@ -93,27 +94,30 @@ def ceiling(
     drawn = panels(len(curves), axes, what="metrics", size=(2.9, 3.0), extra_width=1.9)
     for ax, (name, curve) in zip(drawn, curves.items(), strict=True):
         _draw(ax, name, curve)
-    first_row = drawn[-(-len(drawn) // -(-len(drawn) // 4)) - 1]
-    fullest = max(drawn, key=lambda ax: len(ax.get_legend_handles_labels()[1]))
-    legend_beside(first_row, fullest.get_legend_handles_labels()[0])
+    handles = {
+        label: handle
+        for ax in drawn
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    legend_beside(end_of_first_row(drawn), list(handles.values()))
     return drawn
 
 
 def _curves(adata: AnnData, key: str) -> dict[str, pd.DataFrame]:
     """Values of each metric, float64 ``(conditions, quantiles)``."""
-    Screen.of(adata)
+    screen = Screen.of(adata)
     table = adata.uns.get(key)
     if table is None or QUANTILE not in table:
         raise KeyError(f"`.uns[{key!r}]` holds no ceiling: call `ps.ev.ceiling`.")
     name = table[keys.METRIC].astype(str) + "_" + table[keys.STATISTIC].astype(str)
-    screen = Screen.of(adata)
     condition = [*screen.covariate_keys, keys.PERTURBATION]
     found = {}
     for metric in name.unique():
         rows = table[name == metric]
-        labels = rows[condition].astype(str).agg("|".join, axis=1)
-        found[metric] = rows.assign(condition=labels).pivot(
-            index="condition", columns=QUANTILE, values=keys.VALUE
+        label = rows[condition].astype(str).agg("|".join, axis=1)
+        # pivot_table would drop conditions whose values are all NaN
+        found[metric] = rows.assign(label=label).pivot(  # noqa: PD010
+            index="label", columns=QUANTILE, values=keys.VALUE
         )
     return found
 
@@ -131,14 +135,15 @@ def _draw(ax: Axes, metric: str, curve: pd.DataFrame) -> None:
     if len(values):
         median = np.median(values, axis=0)
         ax.plot(x, median, color=BLUE, lw=2, label="median of conditions")
+    title = metric_title(metric)
     higher = direction(metric)
     if higher is not None and len(values):
         quantile = 1 - CONVENTION if higher else CONVENTION
         at = np.interp(quantile, x, median)
         ax.axvline(quantile, color=VERMILION, ls="--", lw=1, zorder=1, label="experimental error")
         ax.plot(quantile, at, "o", color=VERMILION, ms=5)
-        ax.set_title(f"{metric_title(metric)}", fontsize="small")
-    ax.set_title(metric_title(metric), fontsize="small")
+        title += f"\n{at:.3g} at quantile {quantile:.1f}"
+    ax.set_title(title, fontsize="small")
     ax.set_xlim(-0.02, 1.02)
     ax.set_xticks([0, 0.5, 1])
     ax.set_xlabel("quantile of replicates", fontsize="small")

@@ -73,7 +73,7 @@ def comparison(
     """
     if n_labels < 0:
         raise ValueError(f"`n_labels`={n_labels} must not be negative.")
-    scores, _ = condition_scores(adata, metric, [first, second])
+    scores = condition_scores(adata, metric, [first, second])
     x, y = scores.to_numpy().T
     known = ~(np.isnan(x) | np.isnan(y))
     if not known.any():
@@ -96,7 +96,8 @@ def comparison(
     different = np.argsort(-np.abs(x - y), kind="stable")[:n_labels]
     different = different[x[different] != y[different]]
     ax.plot(x[different], y[different], "o", ms=5, color=BLUE, mec="none")
-    name_points(ax, x[different], y[different], names[different], np.sign((x - y)[different]))
+    x, y, names = x[different], y[different], names[different]
+    name_points(ax, x, y, names=list(names), sides=np.where(x > y, 1, -1), square=True)
     return ax
 
 
@@ -106,4 +107,4 @@ def _who_wins(x: np.ndarray, y: np.ndarray, first: str, second: str, metric: str
     gain = x - y if higher is None or higher else y - x
     word = "higher" if higher is None else "better"
     a, b = (100 * np.mean(wins) for wins in (gain > 0, gain < 0))
-    return f"{first} {word} in {a:.0f} %, {second} in {b:.0f} %\nof {len(x)} conditions"
+    return f"{word} in, of {len(x)} conditions:\n{first} {a:.0f} %\n{second} {b:.0f} %"

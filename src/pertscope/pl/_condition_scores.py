@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 def condition_scores(
     adata: AnnData, metric: str, predictions: str | Sequence[str] | None = None
-) -> tuple[pd.DataFrame, list[str]]:
-    """Scores by one metric, and the names of all predictions that were scored by anything.
+) -> pd.DataFrame:
+    """Scores of predictions by one metric, condition by condition.
 
     Parameters
     ----------
@@ -47,25 +47,26 @@ def condition_scores(
     metrics = table[keys.METRIC] + "_" + table[keys.STATISTIC]
     rows = table[metrics == metric]
     if not len(rows):
-        raise KeyError(f"no scores of {metric!r}; {nearest(metric, metrics.unique())}{_hint(metric)}.")
+        hint = nearest(metric, metrics.unique()) + _scorer(metric)
+        raise KeyError(f"no scores of {metric!r}; {hint}.")
     names = chosen_names(list(rows[keys.PREDICTION].unique()), predictions)
     rows = rows.assign(condition=condition_names(rows, list(screen.covariate_keys)))
     last = rows.drop_duplicates([keys.PREDICTION, "condition"], keep="last")
-    wide = last.pivot(index="condition", columns=keys.PREDICTION, values=keys.VALUE)
-    order = rows["condition"].unique()
-    return wide.loc[order, names].astype(float), list(table[keys.PREDICTION].unique())
+    # pivot_table would drop predictions whose scores are all NaN
+    wide = last.pivot(index="condition", columns=keys.PREDICTION, values=keys.VALUE)  # noqa: PD010
+    return wide.loc[rows["condition"].unique(), names].astype(float)
 
 
 def condition_names(rows: pd.DataFrame, covariate_keys: list[str]) -> pd.Series:
     """``"k562|A+B"`` of each row; covariates that have one value only are left out."""
-    differing = [k for k in covariate_keys if rows[k].astype(str).nunique() > 1]
+    differing = [k for k in covariate_keys if len(set(rows[k].astype(str))) > 1]
     name = rows[keys.PERTURBATION].astype(str)
     for key in reversed(differing):
         name = rows[key].astype(str) + "|" + name
     return name
 
 
-def _hint(metric: str) -> str:
+def _scorer(metric: str) -> str:
     """Which function scores it."""
     known = full_names()
     if metric not in known:

@@ -47,8 +47,8 @@ def deg_overlap(
 ) -> Axes:
     """Plot the share of the top k genes that prediction and observation have in common, against k.
 
-    ``|top-k by |predicted score| and top-k by |observed score|| / k``: the mean over conditions, and
-    its bootstrap interval for up to four predictions. Genes are ranked by the absolute score of
+    ``|top-k by |predicted score| and top-k by |observed score|| / k``: the mean over conditions,
+    and its bootstrap interval for up to four predictions. Genes are ranked by the absolute score of
     the test against the matched controls, significant or not; tied genes count by their
     expectation. Two random lists have ``k / genes`` in common. At k = 20 it is ``deg_recall_at_20``
     of :func:`pertscope.ev.deg_metrics`.

@@ -13,6 +13,8 @@ from pertscope._core.messages import listed, nearest
 from pertscope._core.moments import moments
 from pertscope._core.predictions import chosen_predictions, predicted_means
 from pertscope._core.screen import Screen
+from pertscope.pl._labels import name_points
+from pertscope.pl._style import BLUE, one_axes, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,9 +24,7 @@ if TYPE_CHECKING:
 
     from pertscope._core.conditions import Conditions
 
-POINT, NAMED = "0.6", "#0072B2"
-LABEL_GAP = 0.055
-"""Least distance of two labels, as a share of the axis."""
+POINT = "0.6"
 
 
 def effects(
@@ -83,8 +83,6 @@ def effects(
     ...     adata, "mean_effect", row["perturbation"], covariates={"cell_type": row["cell_type"]}
     ... )
     """
-    import matplotlib.pyplot as plt
-
     screen = Screen.of(adata)
     predicted, means = predicted_means(chosen_predictions(adata, prediction)[prediction], screen)
     place = _find(predicted, perturbation, dict(covariates or {}), prediction)
@@ -101,21 +99,21 @@ def effects(
     ).mean
     x, y = mean[0] - mean[1], means[place] - mean[1]
 
-    if ax is None:
-        _, ax = plt.subplots(figsize=(4.6, 4.4), layout="constrained")
+    ax = one_axes(ax, (4.6, 4.4))
     ax.axline((0, 0), slope=1, color="0.75", lw=1, zorder=0)
     ax.axhline(0, color="0.85", lw=1, zorder=0)
     ax.axvline(0, color="0.85", lw=1, zorder=0)
     ax.plot(x, y, "o", ms=3, color=POINT, mec="none")
     named = np.argsort(-np.abs(x), kind="stable")[:n_genes]
-    ax.plot(x[named], y[named], "o", ms=4, color=NAMED, mec="none")
-    ax.margins(0.2, 0.08)
-    _name_genes(ax, x[named], y[named], adata.var_names[named])
+    ax.plot(x[named], y[named], "o", ms=4, color=BLUE, mec="none")
+    ax.margins(0.08)
     r = pearson(y[None], x[None])[0]
     ax.set_title(f"{name}, {prediction} (r = {r:.2f})", fontsize="medium")
     ax.set_xlabel("observed effect")
     ax.set_ylabel("predicted effect")
-    ax.spines[["top", "right"]].set_visible(False)
+    tidy(ax)
+    sides = np.where(x[named] >= 0, 1, -1)
+    name_points(ax, x[named], y[named], names=list(adata.var_names[named]), sides=sides)
     return ax
 
 
@@ -145,48 +143,3 @@ def _find(
             f"{listed(same)} by `covariates`."
         )
     return int(found[0])
-
-
-def _name_genes(ax: Axes, x: np.ndarray, y: np.ndarray, names: np.ndarray) -> None:
-    """Write names beside points, on the side away from zero, moved apart vertically."""
-    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    gap = LABEL_GAP * (top - bottom)
-    for side in (-1, 1):
-        chosen = np.flatnonzero((x >= 0) == (side > 0))
-        chosen = chosen[np.argsort(y[chosen], kind="stable")]
-        heights = _apart(y[chosen], gap)
-        for i, height in zip(chosen, heights, strict=True):
-            ax.annotate(
-                names[i],
-                (x[i], y[i]),
-                (x[i] + side * 0.03 * (right - left), height),
-                ha="left" if side > 0 else "right",
-                va="center",
-                fontsize="x-small",
-                arrowprops={
-                    "arrowstyle": "-",
-                    "lw": 0.4,
-                    "color": "0.6",
-                    "shrinkA": 0,
-                    "shrinkB": 2,
-                },
-            )
-
-
-def _apart(y: np.ndarray, gap: float) -> np.ndarray:
-    """Sorted heights moved at least `gap` apart, each crowd staying around its own middle."""
-    crowds: list[list[float]] = []
-    for value in y:
-        crowds.append([float(value)])
-        while len(crowds) > 1 and _top(crowds[-2], gap) + gap > _bottom(crowds[-1], gap):
-            last = crowds.pop()
-            crowds[-1].extend(last)
-    return np.array([_bottom(c, gap) + i * gap for c in crowds for i in range(len(c))])
-
-
-def _bottom(crowd: list[float], gap: float) -> float:
-    return float(np.mean(crowd)) - gap * (len(crowd) - 1) / 2
-
-
-def _top(crowd: list[float], gap: float) -> float:
-    return float(np.mean(crowd)) + gap * (len(crowd) - 1) / 2

@@ -39,10 +39,10 @@ def rank_distribution(
 ) -> Axes:
     """Plot how the ranks of every prediction spread over conditions.
 
-    One point per condition, a bar over the middle half of them, the median and the mean. Predictions
-    are sorted by their mean, best at the top. Random predictions have ranks that are uniform from
-    0 to 1: half of theirs lie in the shaded range. A model that predicts the same for every
-    perturbation has rank 0.5 for each.
+    One point per condition, a bar over the middle half of them, the median and the mean.
+    Predictions are sorted by their mean, best at the top. Random predictions have ranks that are
+    uniform from 0 to 1: half of theirs lie in the shaded range. A model that predicts the same for
+    every perturbation has rank 0.5 for each.
 
     Parameters
     ----------
@@ -83,54 +83,29 @@ def rank_distribution(
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['no_change', 'additive']
     """
-    scores, _ = condition_scores(adata, metric, predictions)
+    scores = condition_scores(adata, metric, predictions)
     if not is_rank(metric):
         raise ValueError(f"{metric!r} is no rank: choose one such as 'rmse_rank_mean'.")
     mean = scores.mean()
-    order = mean.sort_values(ascending=bool(direction(metric)), na_position="first", kind="stable")
-    if not direction(metric):
-        order = mean.sort_values(ascending=False, na_position="first", kind="stable")
-    scores = scores[order.index]
+    worst_first = mean if direction(metric) else -mean
+    scores = scores[worst_first.sort_values(na_position="first", kind="stable").index]
     n = scores.shape[1]
+    low, median, high = scores.quantile([0.25, 0.5, 0.75]).to_numpy()
+    ranks = scores.to_numpy()
+    y = np.arange(n)
+    scattered = y + np.random.default_rng(0).uniform(-JITTER, JITTER, ranks.shape)
+    size = 10 if len(ranks) < 100 else 5
+
     ax = one_axes(ax, (5.2 + text_width(scores.columns), 1.1 + ROW_HEIGHT * max(n, 3)))
     ax.axvspan(0.25, 0.75, color="0.95", zorder=0, label="random: middle half")
     ax.axvline(RANDOM_RANK, **CHANCE_LINE, label="random: median")
-    rng = np.random.default_rng(0)
-    for y, name in enumerate(scores):
-        ranks = scores[name].dropna().to_numpy()
-        if not len(ranks):
-            continue
-        first = y == n - 1
-        size = 10 if len(ranks) < 100 else 5
-        heights = y + rng.uniform(-JITTER, JITTER, len(ranks))
-        ax.scatter(
-            ranks,
-            heights,
-            s=size,
-            color="0.45",
-            alpha=0.5,
-            lw=0,
-            zorder=2,
-            label="condition" if first else None,
-        )
-        low, median, high = np.quantile(ranks, [0.25, 0.5, 0.75])
-        ax.plot(
-            [low, high],
-            [y, y],
-            color=BLUE,
-            lw=5,
-            alpha=0.5,
-            solid_capstyle="butt",
-            label="middle half" if first else None,
-        )
-        ax.plot(median, y, "|", color=BLUE, ms=13, mew=2.2, label="median" if first else None)
-        ax.plot(
-            ranks.mean(), y, "D", color=VERMILION, ms=4.5, mec="white", mew=0.6,
-            label="mean" if first else None,
-        )
+    ax.scatter(ranks, scattered, s=size, color="0.45", alpha=0.5, lw=0, label="condition")
+    ax.hlines(y, low, high, color=BLUE, lw=5, alpha=0.5, label="middle half", zorder=2)
+    ax.plot(median, y, "|", color=BLUE, ms=13, mew=2.2, label="median")
+    ax.plot(scores.mean(), y, "D", color=VERMILION, ms=4.5, mec="white", mew=0.6, label="mean")
     ax.set_xlim(-0.03, 1.03)
     ax.set_ylim(-0.6, n - 0.4)
-    ax.set_yticks(range(n), list(scores.columns))
+    ax.set_yticks(y, list(scores.columns))
     ax.set_xlabel(axis_label(metric))
     tidy(ax)
     legend_beside(ax)

@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pertscope.ev._metrics import higher_is_better
+from pertscope._core import keys
 from pertscope.get import scores as get_scores
+from pertscope.pl._style import (
+    BLUE,
+    CHANCE_LINE,
+    GREEN,
+    RANDOM_RANK,
+    VERMILION,
+    better,
+    direction,
+    end_of_first_row,
+    is_rank,
+    legend_beside,
+    metric_title,
+    panels,
+    text_width,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
 
-# Okabe and Ito's blue: readable for the colour-blind and in grey
-POINT, CHANCE = "#0072B2", "#D55E00"
-PANEL_WIDTH, ROW_HEIGHT = 2.1, 0.32
-RANDOM_RANK = 0.5
+PANEL_WIDTH, ROW_HEIGHT, LEGEND_WIDTH = 2.1, 0.32, 1.0
+MAX_PANELS = 8
+PREFERRED = (
+    "rmse_mean",
+    "cosine_effect",
+    "cosine_logfc",
+    "pearson_effect",
+    "overlap_at_N_t-test",
+    "energy_distance_pca",
+)
+BOUND_LINES: dict[str, dict[str, Any]] = {
+    keys.FLOOR: {"color": VERMILION, "ls": (0, (4, 2)), "lw": 1.4},
+    keys.CEILING: {"color": GREEN, "ls": "-", "lw": 1.6},
+}
 
 
 def scores(
@@ -31,15 +58,18 @@ def scores(
     """Plot the mean score of every prediction, one panel per metric.
 
     Points are means over conditions, bars their bootstrap intervals. Predictions are sorted by the
-    first metric, best at the top; a dashed line marks the rank of a random prediction.
+    first metric, best at the top. A dotted line marks the rank of a random prediction; after
+    :func:`pertscope.ev.evaluate` a dashed line marks the floor (the best guess that knows nothing
+    of the perturbation) and a solid one the ceiling (the experiment done again), each over the
+    conditions of the prediction whose row it crosses.
 
     Parameters
     ----------
     adata
         Registered screen that was judged by ``ps.ev`` functions.
     metrics
-        Names as in :func:`pertscope.get.scores`; by default the RMSE of means, the cosine of
-        effects and of logfc, and all ranks.
+        Names as in :func:`pertscope.get.scores`; by default up to eight: the RMSE of means, the
+        similarity of effects, ranks, and what else there is.
     confidence
         Coverage of the intervals.
     axes
@@ -54,7 +84,7 @@ def scores(
     KeyError
         If nothing was judged yet, or there is no such metric.
     ValueError
-        If `axes` are not as many as metrics.
+        If `axes` are not as many as metrics, or no metric is named.
 
     Examples
     --------
@@ -71,49 +101,67 @@ def scores(
     >>> len(ps.pl.scores(adata))
     1
     """
-    import matplotlib.pyplot as plt
-
+    if metrics is not None and not len(metrics):
+        raise ValueError("`metrics` is empty: name at least one, or leave it out.")
     table = get_scores(adata, metrics=metrics, confidence=confidence)
     shown = list(metrics) if metrics is not None else _default(table["mean"].columns.tolist())
-    first = table["mean"][shown[0]]
-    order = first.sort_values(ascending=not higher_is_better(shown[0]), na_position="last").index
-    table = table.loc[order[::-1]]
-    height = 1.1 + ROW_HEIGHT * len(table)
-    if axes is None:
-        _, grid = plt.subplots(
-            1,
-            len(shown),
-            figsize=(1.2 + PANEL_WIDTH * len(shown), height),
-            sharey=True,
-            squeeze=False,
-            layout="constrained",
-        )
-        axes = list(grid[0])
-    if len(axes) != len(shown):
-        raise ValueError(f"`axes` holds {len(axes)} Axes for {len(shown)} metrics.")
+    table = table.loc[_worst_first(table["mean"][shown[0]], shown[0])]
+    drawn = panels(
+        len(shown),
+        axes,
+        what="metrics",
+        size=(PANEL_WIDTH, 1.1 + ROW_HEIGHT * len(table)),
+        extra_width=LEGEND_WIDTH + text_width(table.index),
+        share_y=True,
+    )
+    handles: dict[str, Any] = {}
+    for ax, metric in zip(drawn, shown, strict=True):
+        handles |= _draw(ax, table, metric)
+    if len(handles) > 1:
+        legend_beside(end_of_first_row(drawn), list(handles.values()))
+    return drawn
+
+
+def _draw(ax: Axes, table: pd.DataFrame, metric: str) -> dict[str, Any]:
+    """Draw one panel; return what a legend has to say of it."""
     y = np.arange(len(table))
-    for ax, metric in zip(axes, shown, strict=True):
-        mean, low, high = (table[q][metric].to_numpy() for q in ("mean", "ci_low", "ci_high"))
-        if "rank" in metric:
-            ax.axvline(RANDOM_RANK, color=CHANCE, ls="--", lw=1, zorder=0)
-            ax.set_xlim(-0.05, 1.05)
-        ax.hlines(y, low, high, color=POINT, lw=1.5)
-        ax.plot(mean, y, "o", color=POINT, ms=5)
-        ax.set_yticks(y, table.index)
-        ax.set_ylim(-0.6, len(table) - 0.4)
-        ax.locator_params(axis="x", nbins=4)
-        arrow = "higher is better" if higher_is_better(metric) else "lower is better"
-        ax.set_title("\n".join(metric.rsplit("_", 1)), fontsize="small")
-        ax.set_xlabel(arrow, fontsize="small", color="0.35")
-        ax.grid(axis="x", color="0.9")
-        ax.set_axisbelow(True)
-        ax.spines[["top", "right"]].set_visible(False)
-    return list(axes)
+    mean, low, high = (table[q][metric].to_numpy() for q in ("mean", "ci_low", "ci_high"))
+    handles: dict[str, Any] = {}
+    if is_rank(metric):
+        handles["random"] = ax.axvline(RANDOM_RANK, label="random", **CHANCE_LINE)
+        ax.set_xlim(-0.05, 1.05)
+    for bound, how in BOUND_LINES.items():
+        if bound in table and table[bound][metric].notna().any():
+            at = np.repeat(table[bound][metric].to_numpy(), 2)
+            heights = np.stack([y - 0.5, y + 0.5], axis=1).ravel()
+            handles[bound] = ax.plot(at, heights, label=bound, zorder=1.5, **how)[0]
+    ax.hlines(y, low, high, color=BLUE, lw=1.5, zorder=2)
+    label = "mean and interval"
+    handles[label] = ax.plot(mean, y, "o", color=BLUE, ms=5, label=label, zorder=3)[0]
+    ax.set_yticks(y, table.index)
+    ax.set_ylim(-0.6, len(table) - 0.4)
+    ax.margins(x=0.08)
+    ax.locator_params(axis="x", nbins=4)
+    ax.set_title(metric_title(metric), fontsize="small")
+    ax.set_xlabel(better(metric), fontsize="small", color="0.35")
+    tidy(ax, grid="x")
+    return handles
+
+
+def _worst_first(values: pd.Series, metric: str) -> pd.Index:
+    """Predictions from the worst to the best, which is drawn at the top."""
+    higher = direction(metric)
+    if higher is None:
+        return values.index[::-1]
+    best_first = values.sort_values(ascending=not higher, na_position="last", kind="stable")
+    return best_first.index[::-1]
 
 
 def _default(metrics: list[str]) -> list[str]:
-    """Few enough to read: RMSE of means, similarity of effects, and all ranks."""
-    preferred = [m for m in ("rmse_mean", "cosine_effect", "cosine_logfc") if m in metrics]
-    ranks = [m for m in metrics if "rank" in m]
-    return preferred + ranks or metrics[:6]
-
+    """Few enough to read: RMSE of means, similarity of effects, ranks, and what else there is."""
+    ranks = sorted((m for m in metrics if is_rank(m)), key=lambda m: "transposed" in m)
+    preferred = [m for m in PREFERRED if m in metrics]
+    chosen = (preferred + ranks)[:MAX_PANELS]
+    if not chosen:
+        chosen = metrics[:MAX_PANELS]
+    return [m for m in metrics if m in chosen]

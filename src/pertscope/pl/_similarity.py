@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pertscope._core.conditions import Conditions
 
-PANEL, BAR_WIDTH = 2.5, 1.0
+PANEL, LARGEST_PANEL, BAR_WIDTH = 2.4, 3.2, 1.0
 LABEL_POINTS, LABEL_SPACE = 7.0, 1.25
 """Size of the names of conditions, and the space that each needs, in sizes."""
 
@@ -40,9 +40,9 @@ def similarity(
     """Plot the cosine similarities of all pairs of conditions, observed and predicted.
 
     One heatmap of the observed conditions, one of each prediction, all in the order of a
-    hierarchical clustering (average linkage, ``1 - cosine``) of the observed ones. A good prediction
-    repeats the pattern of the observation; a collapsed one is similar everywhere. Below each stands
-    the mean over pairs of two conditions. The distance between the matrices is
+    hierarchical clustering (average linkage, ``1 - cosine``) of the observed ones. A good
+    prediction repeats the pattern of the observation; a collapsed one is similar everywhere. Below
+    each stands the mean over pairs of two conditions. The distance between the matrices is
     ``matrix_distance`` of :func:`pertscope.ev.collapse_metrics`.
 
     Parameters
@@ -101,8 +101,9 @@ def similarity(
     matrices: dict[str, np.ndarray] = {}
     some = np.zeros(len(judged.conditions), dtype=bool)
     for name, rows, comparison in compared:
+        values = comparison.values(comparison.predicted, statistic)
         matrix = np.full((len(some), len(some)), np.nan)
-        matrix[np.ix_(rows, rows)] = similarities(comparison.values(comparison.predicted, statistic))
+        matrix[np.ix_(rows, rows)] = similarities(values)
         matrices[name] = matrix
         some[rows] = True
     if split is None:
@@ -114,18 +115,33 @@ def similarity(
     order = _clustered(observed)
     shown = {"observed": observed} | {n: m[np.ix_(chosen, chosen)] for n, m in matrices.items()}
 
+    size = _panel_size(len(chosen))
     drawn = panels(
-        len(shown), axes, what="heatmaps", size=(PANEL, PANEL + 0.5), extra_width=BAR_WIDTH
+        len(shown),
+        axes,
+        what="heatmaps",
+        size=(size, size + 0.3),
+        extra_width=BAR_WIDTH,
+        n_columns=5,
     )
     for ax, (name, matrix) in zip(drawn, shown.items(), strict=True):
         _heatmap(ax, matrix[np.ix_(order, order)], name)
-    bar = drawn[0].figure.colorbar(drawn[0].images[0], ax=drawn, shrink=0.6, pad=0.02)
-    bar.set_label(f"cosine of {statistic}s" if statistic[-1] != "c" else f"cosine of {statistic}")
+    n_rows = len({ax.get_position().y0 for ax in drawn})
+    bar = drawn[0].figure.colorbar(
+        drawn[0].images[0], ax=drawn, shrink=0.6 / n_rows, pad=0.02, ticks=[-1, -0.5, 0, 0.5, 1]
+    )
+    bar.set_label(f"cosine, {statistic}")
     table = judged.conditions.take(chosen[order]).table
     screen = judged.conditions.screen
     renamed = table.rename(columns={screen.perturbation_key: keys.PERTURBATION})
     _name_conditions(drawn, list(condition_names(renamed, list(screen.covariate_keys))))
     return drawn
+
+
+def _panel_size(n: int) -> float:
+    """Inches that a panel needs to have all its conditions named, if that is not too many."""
+    needed = n * LABEL_POINTS * LABEL_SPACE / 72 + 0.7
+    return max(PANEL, needed) if needed <= LARGEST_PANEL else PANEL
 
 
 def _chosen(conditions: Conditions, covariates: dict[str, str]) -> np.ndarray:

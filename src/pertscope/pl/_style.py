@@ -120,6 +120,15 @@ def panels(
     return list(grid.ravel()[:n])
 
 
+def end_of_first_row(axes: Sequence[Axes]) -> Axes:
+    """The panel beside which a legend is not between panels."""
+    first = axes[0].get_subplotspec()
+    if first is None:
+        return axes[-1]
+    specs = {ax: ax.get_subplotspec() for ax in axes}
+    return [ax for ax, spec in specs.items() if spec and spec.rowspan == first.rowspan][-1]
+
+
 def one_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     """The Axes given, or that of a new figure of `size` inches."""
     return panels(1, None if ax is None else [ax], what="plot", size=size)[0]

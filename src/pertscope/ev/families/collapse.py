@@ -11,6 +11,10 @@ from pertscope.ev._metric import ANY, CORRELATION, SHARE, Metric
 from pertscope.ev._statistics import STATISTICS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from collections.abc import Sequence
+
     from pertscope.ev._comparison import Comparison
 
 EQUATION_4 = "Wu et al., PerturBench (2024), equation 4"
@@ -71,15 +75,18 @@ def _nearest(values: np.ndarray) -> np.ndarray:
     return gaps.min(axis=1)
 
 
-def _clusters(values: np.ndarray, resolution: float) -> np.ndarray:
-    """Leiden clusters of conditions on their neighbour graph."""
+def _clusters(values: np.ndarray, resolutions: Sequence[float]) -> list[np.ndarray]:
+    """Leiden clusters of conditions on their neighbour graph, one for each resolution."""
     import anndata as ad
     import scanpy as sc
 
     adata = ad.AnnData(values)
     sc.pp.neighbors(adata, n_neighbors=min(N_NEIGHBORS, len(values) - 1), use_rep="X")
-    sc.tl.leiden(adata, resolution=resolution, flavor="igraph", n_iterations=2)
-    return adata.obs["leiden"].cat.codes.to_numpy()
+    found = []
+    for resolution in resolutions:
+        sc.tl.leiden(adata, resolution=resolution, flavor="igraph", n_iterations=2)
+        found.append(adata.obs["leiden"].cat.codes.to_numpy())
+    return found
 
 
 def _clustering_agreement(comparison: Comparison, statistic: str) -> np.ndarray:
@@ -90,8 +97,8 @@ def _clustering_agreement(comparison: Comparison, statistic: str) -> np.ndarray:
     value = np.full(len(comparison.contexts), np.nan)
     for i, here in enumerate(comparison.contexts):
         if len(here) > 2:
-            truth = _clusters(observed[here], 1.0)
-            found = [_clusters(predicted[here], r) for r in RESOLUTIONS]
+            (truth,) = _clusters(observed[here], [1.0])
+            found = _clusters(predicted[here], RESOLUTIONS)
             value[i] = max(0.0, *(adjusted_mutual_info_score(truth, f) for f in found))
     return value
 

@@ -1,0 +1,130 @@
+"""The whole list of cell-eval's metrics, by cell-eval and by pertscope.
+
+20,000 cells x 2,000 genes x 100 perturbations, predicted cells as many as observed ones. Each side
+runs in a process of its own, once to compile and once on the clock; the tables are compared. Run
+with ``python benchmarks/bench_cell_eval.py``; it needs the test extras.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from _timing import peak_memory, random_screen, seconds
+
+import pertscope as ps
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+N_CELLS, N_GENES, N_PERTURBATIONS, THREADS = 20_000, 2_000, 100, 2
+
+
+def screen(n_cells: int, seed: int) -> ad.AnnData:
+    """Cells of which 5 % of the genes answer to each perturbation, the same for every seed."""
+    adata = random_screen(n_cells, N_GENES, N_PERTURBATIONS, filled=0.18, seed=seed)
+    codes = adata.obs["perturbation"].cat.codes.to_numpy()
+    effects = np.random.default_rng(7).choice(
+        [0.2, 1.0, 3.0], (N_PERTURBATIONS, N_GENES), p=[0.025, 0.95, 0.025]
+    )
+    effects[adata.obs["perturbation"].cat.categories.get_loc("control")] = 1
+    rows = np.repeat(codes, np.diff(adata.X.indptr))
+    adata.X.data *= effects[rows, adata.X.indices].astype(np.float32)
+    return adata
+
+
+def by_pertscope(observed: ad.AnnData, predicted: ad.AnnData) -> pd.DataFrame:
+    """Judge under cell-eval's conventions."""
+    adata = observed.copy()
+    ps.pp.register(adata)
+    ps.pp.add_prediction(adata, predicted, "model")
+    ps.ev.evaluate(adata, split=None, compat="cell-eval", floor=False, ceiling=False)
+    table = adata.uns["evaluation"].astype({"perturbation": str, "metric": str})
+    return table.pivot_table(index="perturbation", columns="metric", values="value")
+
+
+def by_cell_eval(observed: ad.AnnData, predicted: ad.AnnData) -> pd.DataFrame:
+    """Judge by the tool itself."""
+    from cell_eval import MetricsEvaluator
+
+    logging.disable(logging.CRITICAL)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        evaluator = MetricsEvaluator(
+            adata_pred=predicted,
+            adata_real=observed,
+            control_pert="control",
+            pert_col="perturbation",
+            num_threads=THREADS,
+            outdir=folder,
+        )
+        scores, _ = evaluator.compute(profile="full", write_csv=False)
+    table = pd.DataFrame(scores.to_dict(as_series=False))
+    return table.set_index("perturbation").astype(float)
+
+
+SIDES = {"pertscope": by_pertscope, "cell_eval": by_cell_eval}
+
+
+def measure(side: str, folder: str) -> None:
+    """Run one side, and leave its table and its cost."""
+    judge = SIDES[side]
+    judge(screen(2_000, 2), screen(2_000, 3))  # compiles
+    observed, predicted = screen(N_CELLS, 0), screen(N_CELLS, 1)
+    before = peak_memory()
+    tables = []
+    time = seconds(lambda: tables.append(judge(observed, predicted)))
+    tables[0].to_csv(Path(folder, f"{side}.csv"))
+    cost = {"time": time, "peak": peak_memory(), "before": before}
+    Path(folder, f"{side}.json").write_text(json.dumps(cost))
+
+
+def main() -> None:
+    """Measure both sides and compare what they found."""
+    if len(sys.argv) == 3:
+        measure(*sys.argv[1:])
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        cost, table = {}, {}
+        for side in SIDES:
+            command = [sys.executable, sys.argv[0], side, folder]
+            subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+            cost[side] = json.loads(Path(folder, f"{side}.json").read_text())
+            table[side] = pd.read_csv(Path(folder, f"{side}.csv"), index_col=0)
+    ours, theirs = cost["pertscope"], cost["cell_eval"]
+    for side in SIDES:
+        print(
+            f"{side}: {cost[side]['time']:.1f} s, peak {cost[side]['peak']:.2f} GiB of the whole "
+            f"process, {cost[side]['before']:.2f} GiB before"
+        )
+    print(f"ratio of times {theirs['time'] / ours['time']:.1f}", end=", ")
+    print(f"of peaks {theirs['peak'] / ours['peak']:.1f}", end=", ")
+    added = [c["peak"] - c["before"] for c in (theirs, ours)]
+    print(f"of what was added {added[0] / added[1]:.1f}")
+    compare_tables(table["pertscope"], table["cell_eval"])
+
+
+def compare_tables(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
+    """Print the largest difference of every metric."""
+    for name in theirs.columns:
+        if name not in ours.columns:
+            print(f"  {name}: not ours")
+            continue
+        mine = ours[name].drop("(all)", errors="ignore").dropna()
+        if mine.empty:
+            mine = pd.Series(ours[name].loc["(all)"], index=theirs.index)
+        both = pd.concat([mine, theirs[name]], axis=1).dropna()
+        gap = (both.iloc[:, 0] - both.iloc[:, 1]).abs().max()
+        print(f"  {name}: largest difference {gap:.1e} over {len(both)} perturbations")
+
+
+if __name__ == "__main__":
+    main()
