@@ -7,14 +7,13 @@ Combinations in K562, and transfer among three glioma lines. Reads
 
 from __future__ import annotations
 
-import os
-import sys
 import tempfile
 from pathlib import Path
 
 import anndata as ad
 import pandas as pd
 from _compare import fit_all, over_seeds
+from _data import find
 
 import pertscope as ps
 
@@ -25,11 +24,7 @@ GLIOMA = ("A172", "T98G", "U87MG")
 
 def read() -> ad.AnnData:
     """Read and register the screen."""
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    path = Path(os.environ.get("PERTSCOPE_DATA", default), "perturbench_devel", "devel.h5ad")
-    if not path.exists():
-        sys.exit(f"skipped: {path} does not exist, set PERTSCOPE_DATA")
-    adata = ad.read_h5ad(path)
+    adata = ad.read_h5ad(find("perturbench_devel/devel.h5ad"))
     ps.pp.register(adata, perturbation_key="condition", covariate_keys=["cell_type"])
     return adata
 

@@ -50,6 +50,7 @@ MAY_IMPORT = {
     "bench": {"_core", "get", "pp", "ev", "datasets", "models", "tl"},
     "pl": {"_core", "get", "ev"},
     "cli": {"_core", "get", "pp", "ev", "datasets", "models", "tl", "bench", "pl"},
+    "__main__": {"cli"},
 }
 
 

@@ -115,16 +115,22 @@ def test_a_perfect_prediction_is_perfect(judged) -> None:
         np.testing.assert_allclose(rows["value"], best, atol=tolerance, err_msg=name)
 
 
+OF_ALL_PAIRS = ("clustering_agreement", "matrix_distance")
+"""Not a mean over conditions: three wrong labels can disturb it as much as six."""
+
+
 def test_direction(judged) -> None:
     """Right is better than half right, which is better than wrong, in the mean."""
     mean = judged[1].groupby(["name", "prediction"])["value"].mean().unstack()
     for name, row in mean.iterrows():
         better = metric_of(name).higher_is_better
-        if better is None or name.startswith("clustering"):  # six conditions make few clusters
+        if better is None:
             continue
         right, half, wrong = (row[c] * (1 if better else -1) for c in ("right", "half", "wrong"))
         assert right >= half - 1e-9, f"{name}: {row.to_dict()}"
-        assert half >= wrong - 1e-9, f"{name}: {row.to_dict()}"
+        assert right >= wrong - 1e-9, f"{name}: {row.to_dict()}"
+        if not name.startswith(OF_ALL_PAIRS):
+            assert half >= wrong - 1e-9, f"{name}: {row.to_dict()}"
 
 
 def test_order_does_not_matter(judged) -> None:
@@ -140,7 +146,7 @@ def test_order_does_not_matter(judged) -> None:
     got = judge(other)
     want = table.query("prediction == 'half'").reset_index(drop=True)
     columns = ["prediction", "cell_type", "perturbation", "name"]
-    assert got[columns].equals(want[columns])
+    assert got[columns].to_numpy().tolist() == want[columns].to_numpy().tolist()
     np.testing.assert_allclose(got["value"], want["value"], rtol=1e-5, atol=1e-6)
 
 
@@ -150,7 +156,7 @@ def test_same_bytes_twice(judged) -> None:
     ps.ev.evaluate(adata, metrics=NAMES, floor=False, ceiling=False)
     assert fingerprint(adata.uns["evaluation"]) == before
     for key in ("a", "b"):
-        ps.ev.evaluate(adata, "half", metrics=QUICK, seed=3, key_added=key)
+        ps.ev.evaluate(adata, "half", metrics=QUICK[::9], seed=3, key_added=key)
     assert fingerprint(adata.uns["a"]) == fingerprint(adata.uns["b"])
     for key in ("a", "b"):
         del adata.uns[key]
@@ -169,9 +175,8 @@ def test_missing_conditions(judged) -> None:
     want = table.query("prediction == 'half'").set_index(["cell_type", "perturbation"])
     for name, rows in got.groupby("name"):
         assert len(rows) == {"condition": 10, "context": 2, "all": 1}[metric_of(name).level]
-        if not name.startswith(("rmse", "mse", "mae_m", "energy", "wasserstein", "deg_recall")):
-            continue
-        if metric_of(name).level == "condition" and "_rank" not in name:
+        apart = ("r2", "mae", "mse", "cosine", "energy_distance", "wasserstein", "deg_recall_at_20")
+        if full_names()[name][0] in apart:  # the others look at all conditions, or at their number
             same = want[want["name"] == name].loc[rows.set_index(want.index.names).index]
             np.testing.assert_allclose(rows["value"], same["value"], rtol=1e-9, atol=1e-12)
 

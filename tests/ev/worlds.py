@@ -58,12 +58,14 @@ def perturbed(adata: ad.AnnData) -> ad.AnnData:
 
 
 def permuted(adata: ad.AnnData, n_wrong: int | None = None) -> ad.AnnData:
-    """Perturbed cells, those of the first `n_wrong` conditions labelled as the next of them."""
+    """Perturbed cells, those of the first `n_wrong` of a context labelled as the next of them."""
     cells = perturbed(adata)
-    labels = cells.obs["perturbation"].astype(str).to_numpy()
-    names = sorted(set(labels))[:n_wrong]
-    following = dict(zip(names, names[1:] + names[:1], strict=True))
-    cells.obs["perturbation"] = pd.Categorical([following.get(label, label) for label in labels])
+    labels = cells.obs["perturbation"].astype(str)
+    for _, here in labels.groupby(cells.obs["cell_type"], observed=True):
+        names = sorted(here.unique())[:n_wrong]
+        following = dict(zip(names, names[1:] + names[:1], strict=True))
+        labels[here.index] = [following.get(label, label) for label in here]
+    cells.obs["perturbation"] = pd.Categorical(labels)
     return cells
 
 

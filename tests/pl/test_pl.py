@@ -48,7 +48,13 @@ def test_scores_refuses(judged) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "higher"), [("rmse_mean", False), ("cosine_logfc", True), ("cosine_rank_logfc", False), ("pearson_delta_compat", True)]
+    ("metric", "higher"),
+    [
+        ("rmse_mean", False),
+        ("cosine_logfc", True),
+        ("cosine_rank_logfc", False),
+        ("pearson_delta_compat", True),
+    ],
 )
 def test_direction(metric, higher) -> None:
     assert higher_is_better(metric) is higher

@@ -10,7 +10,8 @@ import numpy as np
 from pertscope.ev._floors import floors
 from pertscope.ev._metrics import METRICS
 from pertscope.ev._replicates import resample, resample_batches, split_halves
-from pertscope.ev._score import lay_out, score
+from pertscope.ev._score import lay_out, places, score
+from pertscope.ev._statistics import OF_CELLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,7 @@ def best_floor(
     """
     found: dict[str, Scores] = {}
     for of_cells in (False, True):
-        wanted = [c for c in chosen if _needs_cells(c) == of_cells and _direction(c)]
+        wanted = [c for c in chosen if needs_cells(c) == of_cells and _direction(c)]
         if not wanted:
             continue
         for name, side in floors(judged, of_cells=of_cells, seed=options.seed).items():
@@ -62,8 +63,10 @@ def _n_values(judged: Judged, chosen: Chosen) -> int:
     return len(lay_out(judged.conditions, METRICS[chosen[0]].level))
 
 
-def _needs_cells(chosen: Chosen) -> bool:
-    return METRICS[chosen[0]].needs == "cells"
+def needs_cells(chosen: Chosen) -> bool:
+    """Whether a metric on a statistic wants cells, and not only their means."""
+    metric, statistic = chosen
+    return METRICS[metric].needs == "cells" or statistic in OF_CELLS
 
 
 def _mean(values: np.ndarray) -> float:
@@ -100,8 +103,28 @@ def replicate_scores(
     comparisons: Iterator[Comparison], chosen: Sequence[Chosen], *, step: Step
 ) -> Scores:
     """Scores of replicates, float64 ``(replicates, values)`` for each metric."""
-    found = [score(c, chosen, step=step) for c in comparisons]
+    found = [_score_known(c, chosen, step=step) for c in comparisons]
     return {c: np.stack([scores[c] for scores in found]) for c in chosen}
+
+
+def _score_known(comparison: Comparison, chosen: Sequence[Chosen], *, step: Step) -> Scores:
+    """Scores over the conditions that have cells and controls on both sides; else NaN.
+
+    A condition of one cell has no halves, and a draw of batches may miss a condition.
+    """
+    sides = comparison.predicted, comparison.observed
+    n = [m.n for side in sides for m in (side.moments, side.control_moments)]
+    rows = np.flatnonzero(np.min(n, axis=0))
+    if len(rows) == len(comparison):
+        return score(comparison, chosen, step=step)
+    found = {}
+    known = score(comparison.take(rows), chosen, step=step) if len(rows) else {}
+    for c in chosen:
+        level = METRICS[c[0]].level
+        found[c] = np.full(len(lay_out(comparison.conditions, level)), np.nan)
+        if len(rows):
+            found[c][places(level, comparison.conditions, rows)] = known[c]
+    return found
 
 
 def whole_depth(values: np.ndarray, metric: str) -> np.ndarray:

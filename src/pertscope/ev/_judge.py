@@ -14,8 +14,7 @@ from pertscope._core.score_tables import write_scores
 from pertscope._core.screen import require_actual
 from pertscope.ev import _bounds as bounds
 from pertscope.ev._judged import observe, predicted
-from pertscope.ev._metrics import METRICS
-from pertscope.ev._score import score, score_rows, score_table, select
+from pertscope.ev._score import score, score_rows, score_table
 from pertscope.ev._statistics import check_logfc
 
 if TYPE_CHECKING:
@@ -60,26 +59,31 @@ def judge(
         )
     )
     wanted = {name: _possible(name, c, chosen, skip=skip) for name, _, c in compared}
-    bounded = [c for c in chosen if any(c in w for w in wanted.values())]
-    total = sum(map(len, wanted.values())) + len(bounded) * (4 * floor + N_HALVES * bool(ceiling))
-    columns: dict[str, Scores] = {}
-    floor_of: dict[Chosen, str] = {}
+    bounded: dict[bytes, list[Chosen]] = {}  # by conditions: a floor is over the same ones
+    for name, rows, _ in compared:
+        shared = bounded.setdefault(rows.tobytes(), [])
+        shared += [c for c in wanted[name] if c not in shared]
+    n_bounds = 4 * floor + N_HALVES * bool(ceiling)
+    total = sum(map(len, wanted.values())) + n_bounds * sum(map(len, bounded.values()))
+    known: dict[bytes, tuple[dict[str, Scores], dict[Chosen, str]]] = {}
+    parts = []
     with progress(total, "judging") as step:
-        if floor:
-            columns[keys.FLOOR], floor_of = bounds.best_floor(judged, bounded, options, step=step)
-        if ceiling:
-            columns[keys.CEILING] = _ceilings(
-                judged, bounded, options, method=ceiling, own_controls=control == "own", step=step
-            )
-        parts = []
         for name, rows, comparison in compared:
+            key = rows.tobytes()
+            if key not in known:
+                known[key] = _bounds_of(
+                    judged.take(rows),
+                    bounded[key],
+                    options,
+                    floor=floor,
+                    ceiling=ceiling,
+                    own_controls=control == "own",
+                    step=step,
+                )
+            columns, floor_of = known[key]
             scores = score(comparison, wanted[name], step=step)
             for c in wanted[name]:
-                level = METRICS[c[0]].level
-                values = {keys.VALUE: scores[c]} | {
-                    column: select(bound[c], level, judged.conditions, rows)
-                    for column, bound in columns.items()
-                }
+                values = {keys.VALUE: scores[c]} | {k: bound[c] for k, bound in columns.items()}
                 part = score_rows(comparison.conditions, name, c, values)
                 if names:
                     part = part.assign(**{keys.METRIC: names[c][0], keys.STATISTIC: names[c][1]})
@@ -102,8 +106,8 @@ def _possible(
     """Metrics that a prediction can have."""
     if comparison.predicted.has_cells:
         return list(chosen)
-    possible = [(m, s) for m, s in chosen if _of_means(m, s)]
-    lost = [f"{m}_{s}" for m, s in chosen if not _of_means(m, s)]
+    possible = [c for c in chosen if not bounds.needs_cells(c)]
+    lost = [f"{m}_{s}" for m, s in chosen if bounds.needs_cells((m, s))]
     if lost and not skip:
         raise ValueError(
             f"prediction {name!r} holds one row per condition, its mean: {listed(lost)} need "
@@ -113,8 +117,26 @@ def _possible(
     return possible
 
 
-def _of_means(metric: str, statistic: str) -> bool:
-    return METRICS[metric].needs == "means" and statistic not in ("variance", "cv")
+def _bounds_of(
+    judged: Judged,
+    chosen: Sequence[Chosen],
+    options: Options,
+    *,
+    floor: bool,
+    ceiling: str | None,
+    own_controls: bool,
+    step: Callable[[str], object],
+) -> tuple[dict[str, Scores], dict[Chosen, str]]:
+    """Columns of floors and ceilings, those that are wanted, and which floor is the best."""
+    columns: dict[str, Scores] = {}
+    floor_of: dict[Chosen, str] = {}
+    if floor:
+        columns[keys.FLOOR], floor_of = bounds.best_floor(judged, chosen, options, step=step)
+    if ceiling:
+        columns[keys.CEILING] = _ceilings(
+            judged, chosen, options, method=ceiling, own_controls=own_controls, step=step
+        )
+    return columns, floor_of
 
 
 def _ceilings(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -45,15 +45,18 @@ class Judged:
     rows
         Which of them are judged, int64 ``(p,)``.
     train
-        Which of them are perturbed and in train, int64; all that are not judged without a split.
+        Which of them are perturbed and in train, int64; all perturbed ones where none is in train.
     side
         The judged conditions, observed.
+    reference
+        All conditions that were to be judged: the PCA is fitted on their cells.
     """
 
     all_conditions: Conditions
     rows: np.ndarray
     train: np.ndarray
     side: Side
+    reference: Side
 
     @cached_property
     def conditions(self) -> Conditions:
@@ -62,7 +65,11 @@ class Judged:
 
     def compare(self, predicted: Side, options: Options) -> Comparison:
         """All judged conditions, predicted so."""
-        return Comparison(self.conditions, predicted, self.side, self.side, options)
+        return Comparison(self.conditions, predicted, self.side, self.reference, options)
+
+    def take(self, rows: np.ndarray) -> Judged:
+        """Some of the judged conditions."""
+        return replace(self, rows=self.rows[rows], side=self.side.take(rows))
 
 
 def observe(adata: AnnData, split: str | None, *, with_training: bool = False) -> Judged:
@@ -90,7 +97,8 @@ def observe(adata: AnnData, split: str | None, *, with_training: bool = False) -
         if not judged.any():
             raise ValueError(f"no perturbed condition lies in {split!r}.")
     rows = np.flatnonzero(judged)
-    train = np.flatnonzero((in_train & perturbed) if in_train.any() else perturbed)
+    in_train &= perturbed
+    train = np.flatnonzero(in_train if in_train.any() else perturbed)
     controls = conditions.matched_controls(rows)
     needed = np.zeros(len(conditions), dtype=bool)
     needed[rows] = needed[controls] = True
@@ -103,7 +111,8 @@ def observe(adata: AnnData, split: str | None, *, with_training: bool = False) -
     populations = Populations(
         matrix_of(adata, screen.layer), codes, len(conditions), adata.var_names, batch=batch
     )
-    return Judged(conditions, rows, train, Side(populations, rows, populations, controls))
+    side = Side(populations, rows, populations, controls)
+    return Judged(conditions, rows, train, side, reference=side)
 
 
 def predicted(
@@ -183,7 +192,7 @@ def _say_what_is_not_scored(
             f"prediction {name!r} has {len(unknown)} condition(s) that were never observed, they "
             f"are not scored: {listed(unknown)}.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     lacking = np.setdiff1d(np.arange(len(judged.rows)), rows)
     if warn and len(lacking):
@@ -191,5 +200,5 @@ def _say_what_is_not_scored(
             f"prediction {name!r} lacks {len(lacking)} of {len(judged.rows)} conditions, "
             f"its scores are over the others: {listed(every.index[judged.rows[lacking]])}.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -23,9 +23,9 @@ def split_halves(judged: Judged, options: Options, *, seed: int, own_controls: b
     """
     side, of = judged.side, judged.side.populations
     half = np.full(len(of.codes), -1, np.int64)
-    rng = np.random.default_rng([seed, 0])
     for group in np.union1d(side.groups, side.control_groups):
-        rows = rng.permutation(of.rows(group))
+        # a stream per group: halves do not depend on which other conditions are judged
+        rows = np.random.default_rng([seed, 0, group]).permutation(of.rows(group))
         n = len(rows) // 2
         half[rows[:n]] = 2 * group
         half[rows[n : 2 * n]] = 2 * group + 1
@@ -38,17 +38,17 @@ def split_halves(judged: Judged, options: Options, *, seed: int, own_controls: b
         return Side(halves, groups, of, side.control_groups)
 
     first, second = one(0), one(1)
-    return Comparison(judged.conditions, first, second, second, options)
+    return Comparison(judged.conditions, first, second, judged.reference, options)
 
 
 def resample(judged: Judged, options: Options, *, seed: int, own_controls: bool) -> Comparison:
     """A bootstrap sample of the cells of every condition, and of its controls, against all."""
     of = judged.side.populations
     repeats = np.zeros(len(of.codes), np.int64)
-    rng = np.random.default_rng([seed, 1])
     for group in np.union1d(judged.side.groups, judged.side.control_groups):
         rows = of.rows(group)
-        np.add.at(repeats, rng.choice(rows, len(rows)) if len(rows) else rows, 1)
+        rng = np.random.default_rng([seed, 1, group])
+        np.add.at(repeats, rng.choice(rows, len(rows)), 1)
     return _against_observed(judged, options, repeats, own_controls)
 
 

@@ -58,11 +58,11 @@ def lay_out(conditions: Conditions, level: str) -> pd.DataFrame:
     return table[[*covariates, keys.PERTURBATION]]
 
 
-def select(values: np.ndarray, level: str, conditions: Conditions, rows: np.ndarray) -> np.ndarray:
-    """Values of all conditions, of those that some of them have."""
+def places(level: str, conditions: Conditions, rows: np.ndarray) -> np.ndarray:
+    """Which values of all conditions those of some conditions are, int64."""
     if level == "condition":
-        return values[rows]
-    return values[np.unique(conditions.context[rows])] if level == "context" else values
+        return rows
+    return np.unique(conditions.context[rows]) if level == "context" else np.zeros(1, np.int64)
 
 
 def score_rows(

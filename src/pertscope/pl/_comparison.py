@@ -97,7 +97,7 @@ def comparison(
     different = different[x[different] != y[different]]
     ax.plot(x[different], y[different], "o", ms=5, color=BLUE, mec="none")
     x, y, names = x[different], y[different], names[different]
-    name_points(ax, x, y, names=list(names), sides=np.where(x > y, 1, -1), square=True)
+    name_points(ax, x, y, names=list(names), sides=np.where(x > y, 1, -1), in_columns=True)
     return ax
 
 
@@ -107,4 +107,4 @@ def _who_wins(x: np.ndarray, y: np.ndarray, first: str, second: str, metric: str
     gain = x - y if higher is None or higher else y - x
     word = "higher" if higher is None else "better"
     a, b = (100 * np.mean(wins) for wins in (gain > 0, gain < 0))
-    return f"{word} in, of {len(x)} conditions:\n{first} {a:.0f} %\n{second} {b:.0f} %"
+    return f"{first} is {word} in {a:.0f} %,\n{second} in {b:.0f} %\nof {len(x)} conditions"

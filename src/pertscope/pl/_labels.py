@@ -26,7 +26,7 @@ def name_points(
     *,
     names: Sequence[str],
     sides: np.ndarray,
-    square: bool = False,
+    in_columns: bool = False,
 ) -> None:
     """Write names beside points, moved apart vertically; the axes grow until all names fit.
 
@@ -38,14 +38,16 @@ def name_points(
         Name of each.
     sides
         -1 where the name stands on the left of its point, 1 on the right.
-    square
-        Whether both axes keep the same limits.
+    in_columns
+        Whether the names of a side stand in one column, beyond all points of that side; both axes
+        then keep the same limits.
     """
     if not len(x):
         return
     names = [shortened(name) for name in names]
-    widths = 1.1 * _widths(ax, names) + LABEL_OFFSET  # growing axes may shrink on paper
-    limits = _room(ax, x, y, widths=widths, sides=sides, square=square)
+    widths = 1.15 * _widths(ax, names) + LABEL_OFFSET  # growing axes may shrink on paper
+    start = _starts(x, sides) if in_columns else x
+    limits = _room(ax, start, y, widths=widths, sides=sides, square=in_columns)
     ax.set_xlim(*limits[0])
     ax.set_ylim(*limits[1])
     (left, right), (bottom, top) = limits
@@ -53,12 +55,18 @@ def name_points(
         ax.annotate(
             names[i],
             (x[i], y[i]),
-            (x[i] + sides[i] * LABEL_OFFSET * (right - left), height),
+            (start[i] + sides[i] * LABEL_OFFSET * (right - left), height),
             ha="left" if sides[i] > 0 else "right",
             va="center",
             fontsize="x-small",
             arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "0.6", "shrinkA": 0, "shrinkB": 2},
         )
+
+
+def _starts(x: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    """Outermost point of the side of each point."""
+    outermost = {side: side * np.max(side * x[sides == side]) for side in np.unique(sides)}
+    return np.array([outermost[side] for side in sides])
 
 
 def shortened(name: str) -> str:
@@ -69,7 +77,7 @@ def shortened(name: str) -> str:
 
 def _widths(ax: Axes, names: Sequence[str]) -> np.ndarray:
     """Widths of names as shares of the horizontal axis."""
-    ax.figure.draw_without_rendering()  # only now the layout is known
+    ax.figure.canvas.figure.draw_without_rendering()  # only now the layout is known
     widths = []
     for name in names:
         text = ax.text(0, 0, name, fontsize="x-small")

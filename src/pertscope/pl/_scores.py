@@ -43,8 +43,8 @@ PREFERRED = (
     "energy_distance_pca",
 )
 BOUND_LINES: dict[str, dict[str, Any]] = {
-    keys.FLOOR: {"color": VERMILION, "ls": (0, (4, 2)), "lw": 1.4},
     keys.CEILING: {"color": GREEN, "ls": "-", "lw": 1.6},
+    keys.FLOOR: {"color": VERMILION, "ls": (0, (4, 2)), "lw": 1.4},
 }
 
 

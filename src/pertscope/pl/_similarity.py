@@ -13,7 +13,7 @@ from pertscope.ev._judged import observe, predicted
 from pertscope.ev._statistics import check_logfc, check_statistics
 from pertscope.ev.families.collapse import similarities
 from pertscope.pl._condition_scores import condition_names
-from pertscope.pl._style import panels
+from pertscope.pl._style import panels, starts_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,7 +126,8 @@ def similarity(
     )
     for ax, (name, matrix) in zip(drawn, shown.items(), strict=True):
         _heatmap(ax, matrix[np.ix_(order, order)], name)
-    n_rows = len({ax.get_position().y0 for ax in drawn})
+    specs = [spec for ax in drawn if (spec := ax.get_subplotspec())]
+    n_rows = max(1, len({spec.rowspan.start for spec in specs}))
     bar = drawn[0].figure.colorbar(
         drawn[0].images[0], ax=drawn, shrink=0.6 / n_rows, pad=0.02, ticks=[-1, -0.5, 0, 0.5, 1]
     )
@@ -175,7 +176,7 @@ def _heatmap(ax: Axes, matrix: np.ndarray, name: str) -> None:
     import matplotlib as mpl
 
     colors = mpl.colormaps["RdBu_r"].with_extremes(bad="0.8")
-    ax.imshow(np.ma.masked_invalid(matrix), cmap=colors, vmin=-1, vmax=1, interpolation="nearest")
+    ax.imshow(np.ma.masked_invalid(matrix), cmap=colors, vmin=-1, vmax=1)
     ax.set_title(name, fontsize="medium")
     ax.set_xticks([])
     ax.set_yticks([])
@@ -187,17 +188,17 @@ def _heatmap(ax: Axes, matrix: np.ndarray, name: str) -> None:
 
 def _name_conditions(axes: Sequence[Axes], names: list[str]) -> None:
     """Names beside the panels that begin a row, if all of them fit there."""
-    left = min(ax.get_subplotspec().colspan.start if ax.get_subplotspec() else 0 for ax in axes)
-    first = [
-        ax for ax in axes if not ax.get_subplotspec() or ax.get_subplotspec().colspan.start == left
-    ]
-    for ax in first:
-        ax.set_yticks(range(len(names)), names, fontsize=LABEL_POINTS)
-        ax.tick_params(axis="y", length=0, pad=2)
-    figure = axes[0].figure
-    figure.draw_without_rendering()
+    first = [ax for ax in axes if starts_row(ax)]
+    figure = axes[0].figure.canvas.figure
     needed = len(names) * LABEL_POINTS * LABEL_SPACE * figure.dpi / 72
-    for ax in first:
-        if ax.get_window_extent().height < needed:
+    fit = needed <= figure.bbox.height
+    if fit:
+        for ax in first:
+            ax.set_yticks(range(len(names)), names, fontsize=LABEL_POINTS)
+            ax.tick_params(axis="y", length=0, pad=2)
+        figure.draw_without_rendering()  # only now the size of the panels is known
+        fit = all(ax.get_window_extent().height >= needed for ax in first)
+    if not fit:
+        for ax in first:
             ax.set_yticks([])
             ax.set_ylabel(f"{len(names)} conditions", fontsize="small")

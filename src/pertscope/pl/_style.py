@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pertscope._core.messages import nearest
 from pertscope.ev._metrics import full_names, higher_is_better
@@ -25,7 +25,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
 """Lines of the predictions that come after all colours are taken."""
 
 RANDOM_RANK = 0.5
-CHANCE_LINE = {"color": "0.35", "ls": ":", "lw": 1.2, "zorder": 1}
+CHANCE_LINE: dict[str, Any] = {"color": "0.35", "ls": ":", "lw": 1.2, "zorder": 1}
 
 
 def direction(metric: str) -> bool | None:
@@ -129,12 +129,18 @@ def end_of_first_row(axes: Sequence[Axes]) -> Axes:
     return [ax for ax, spec in specs.items() if spec and spec.rowspan == first.rowspan][-1]
 
 
+def starts_row(ax: Axes) -> bool:
+    """Whether a panel has nothing on its left."""
+    spec = ax.get_subplotspec()
+    return spec is None or spec.is_first_col()
+
+
 def one_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     """The Axes given, or that of a new figure of `size` inches."""
     return panels(1, None if ax is None else [ax], what="plot", size=size)[0]
 
 
-def tidy(ax: Axes, *, grid: str | None = None) -> None:
+def tidy(ax: Axes, *, grid: Literal["x", "y"] | None = None) -> None:
     """Remove what carries nothing; `grid` lines along one axis."""
     ax.spines[["top", "right"]].set_visible(False)
     if grid:

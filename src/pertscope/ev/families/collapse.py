@@ -13,8 +13,6 @@ from pertscope.ev._statistics import STATISTICS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from collections.abc import Sequence
-
     from pertscope.ev._comparison import Comparison
 
 EQUATION_4 = "Wu et al., PerturBench (2024), equation 4"
