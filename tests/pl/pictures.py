@@ -35,7 +35,7 @@ def predicted_screen(
     """Screen with predictions of falling quality; all conditions are in test."""
     rng = np.random.default_rng(seed)
     labels = [f"GENE{i}" for i in range(n_conditions)]
-    base = rng.gamma(2, 1, n_genes)
+    base = 4 + rng.gamma(2, 1, n_genes)
     programs = rng.normal(size=(5, n_genes))
     effect = {label: rng.normal(size=5) @ programs * 0.3 for label in labels}
     rows = [(p, c) for c in contexts for p in ["control"] * 8 + labels for _ in range(4)]

@@ -16,8 +16,7 @@ from pertscope._core import keys
 from pertscope._core.matrix import looks_like_counts, matrix_of
 from pertscope._core.messages import listed
 from pertscope._core.screen import Screen
-from pertscope.ev._compat import COMPAT_STATISTIC, TOOLS
-from pertscope.ev._evaluate import DEFAULT
+from pertscope.cli._account import bounds, left_out
 from pertscope.ev._score import EVERY
 
 if TYPE_CHECKING:
@@ -63,6 +62,15 @@ class Judgement:
         """One row per prediction, condition and metric."""
         return self.adata.uns["evaluation"]
 
+    def n_judged(self, prediction: str | None = None) -> int:
+        """Number of conditions that have scores, in all or of one prediction."""
+        table = self.table
+        if prediction is not None:
+            table = table[table[keys.PREDICTION].astype(str) == prediction]
+        place = [*Screen.of(self.adata).covariate_keys, keys.PERTURBATION]
+        conditions = table[place].astype(str).drop_duplicates()
+        return int((conditions[keys.PERTURBATION] != EVERY).sum())
+
     @cached_property
     def scores(self) -> pd.DataFrame:
         """Predictions x (quantity, metric)."""
@@ -100,7 +108,7 @@ def judge_files(arguments: argparse.Namespace) -> Judgement:
             seed=arguments.seed,
             split=split,
         )
-    found.assumed += [*_bounds(found, arguments), *_left_out(found, arguments)]
+    found.assumed += [*bounds(found, arguments), *left_out(found, arguments)]
     said = [w for w in caught if not issubclass(w.category, OF_DEVELOPERS)]
     found.warnings += dict.fromkeys(" ".join(str(w.message).split()) for w in said)
     return found
@@ -195,57 +203,3 @@ def _add(adata: AnnData, name: str, path: Path) -> str:
     rows = kept.obs.drop_duplicates()
     what = "one row each, their means" if len(rows) == kept.n_obs else f"{kept.n_obs:,} cells"
     return f"Prediction {name!r} ({path.name}): {len(rows):,} conditions, {what}."
-
-
-def _bounds(found: Judgement, arguments: argparse.Namespace) -> list[str]:
-    own = (arguments.against or ("own" if arguments.compat == "cell-eval" else "")) == "own"
-    controls = "its own controls" if own else "the observed controls of the same covariates"
-    said = [f"Effects and tests of a prediction are against {controls}."]
-    if arguments.compat:
-        said.append(f"Metrics, names and conventions are those of {arguments.compat}.")
-    if arguments.no_floor:
-        said.append("No floor was computed.")
-    else:
-        guesses = "no_change, mean_effect, permuted or (for combinations) additive"
-        said.append(f"Floor: the best of the uninformed guesses {guesses}, metric by metric.")
-        if found.split is None and Screen.of(found.adata).split_key not in found.adata.obs:
-            said.append("Without a split, the guess mean_effect is made of the judged conditions.")
-    said.append(
-        "No ceiling was computed."
-        if arguments.no_ceiling
-        else "Ceiling: one half of the cells of each condition against the other, mean of five "
-        f"halvings (seed {arguments.seed}); errors and correlations are corrected to all cells."
-    )
-    return said
-
-
-def _left_out(found: Judgement, arguments: argparse.Namespace) -> list[str]:
-    """Metrics that were wanted and that a prediction cannot have."""
-    wanted = list(arguments.metrics or (TOOLS[arguments.compat] if arguments.compat else DEFAULT))
-    said = []
-    table = found.table
-    names = table[keys.METRIC].astype(str) + "_" + table[keys.STATISTIC].astype(str)
-    if arguments.compat:
-        wanted = [f"{metric}_{COMPAT_STATISTIC}" for metric in wanted]
-    elif not arguments.metrics and not names.str.endswith("_logfc").any():
-        wanted = [name.replace("_logfc", "_effect") for name in wanted]
-        said.append("Fold changes are undefined for these values: effects were judged instead.")
-    for prediction in found.files:
-        rows = table[keys.PREDICTION].astype(str) == prediction
-        said.append(
-            f"{prediction!r}: {_scored(found, table[rows]):,} of its conditions were judged."
-        )
-        here = set(names[rows])
-        lacking = [name for name in dict.fromkeys(wanted) if name not in here]
-        if lacking:
-            said.append(
-                f"{prediction!r} holds no cells: left out {listed(lacking, limit=len(lacking))}."
-            )
-    return said
-
-
-def _scored(found: Judgement, table: pd.DataFrame) -> int:
-    """Number of conditions in a table of scores."""
-    place = [*Screen.of(found.adata).covariate_keys, keys.PERTURBATION]
-    conditions = table[place].astype(str).drop_duplicates()
-    return int((conditions[keys.PERTURBATION] != EVERY).sum())

@@ -14,7 +14,6 @@ from pertscope._core import keys
 from pertscope._version import __version__
 from pertscope.cli._figures import draw
 from pertscope.ev._metrics import higher_is_better
-from pertscope.ev._score import EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -46,7 +45,7 @@ figure { margin: 1.5rem 0; } img { max-width: 100%; min-width: min(32rem, 180%);
 WORDS = {
     "interval": "95 % bootstrap interval of the mean over conditions",
     "floor": "score of the best guess that knows nothing of the perturbation, and which guess",
-    "ceiling": "score that the experiment, done again, would get; for ranks and genes that respond, "
+    "ceiling": "score that the experiment, done again, would get; for ranks and responding genes "
     "with half as many cells, so that a prediction may exceed it",
     "normalised": "0 is no better than the floor, 1 as good as the ceiling",
     "rank": "share of other predictions that are nearer to the observation than the right one: 0 "
@@ -120,16 +119,13 @@ def page(found: Judgement, figures: Sequence[Figure], tables: Sequence[str]) -> 
 
 def _facts(found: Judgement) -> str:
     summary = get.screen(found.adata)
-    place = [*summary.screen.covariate_keys, keys.PERTURBATION]
-    judged = found.table[place].astype(str).drop_duplicates()
-    n_judged = int((judged[keys.PERTURBATION] != EVERY).sum())
     controls = (f"{k}: {v:,}" if k else f"{v:,}" for k, v in summary.n_controls.items())
     rows = {
         "screen": found.screen_file.name,
         "cells x genes": f"{summary.n_cells:,} x {summary.n_genes:,}",
         "perturbations": f"{summary.n_perturbations:,}",
         "combinations": f"{summary.n_combinations:,}",
-        "conditions": f"{summary.n_conditions:,}, of which {n_judged:,} were judged",
+        "conditions": f"{summary.n_conditions:,}, of which {found.n_judged():,} were judged",
         "sets of covariates": f"{len(summary.n_controls):,}",
         "control cells": ", ".join(controls),
     }

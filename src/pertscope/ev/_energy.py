@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from pertscope._core.messages import listed
 from pertscope._core.moments import Moments, moments
+from pertscope._core.threads import in_threads
 from pertscope.ev._pairs import (
     centre_of,
     population,
@@ -139,18 +141,21 @@ def _root(squared: np.ndarray) -> np.ndarray:
 
 
 def _euclidean(groups: Sequence[Any], reference: Any, unbiased: bool) -> np.ndarray:
-    found = np.empty(len(groups))
-    prepared: dict[bool, tuple[np.ndarray | None, list[Any]]] = {}  # by whether centred
-    own = _own_mean(reference, unbiased)
-    for i, group in enumerate(groups):
-        x, _ = populations(group, reference[:1], (f"groups[{i}]", "reference"))
-        centre = centre_of(x, reference)
-        if (centre is None) not in prepared:
-            prepared[centre is None] = centre, right_tiles(reference, centre)
-        centre, right = prepared[centre is None]
-        between = sum_over_pairs(x, right, centre, _root) / (x.shape[0] * reference.shape[0])
-        found[i] = 2 * between - _own_mean(x, unbiased) - own
-    return found
+    xs = [
+        populations(group, reference[:1], (f"groups[{i}]", "reference"))[0]
+        for i, group in enumerate(groups)
+    ]
+    centres = {centre is None: centre for centre in (centre_of(x, reference) for x in xs)}
+    right = {sparse: right_tiles(reference, centre) for sparse, centre in centres.items()}
+    (own,) = in_threads(_own_mean, [(reference, unbiased)])
+
+    def one(x: Any) -> float:
+        sparse = sp.issparse(x) or sp.issparse(reference)
+        total = sum_over_pairs(x, right[sparse], centres[sparse], _root)
+        between = total / (x.shape[0] * reference.shape[0])
+        return 2 * between - _own_mean(x, unbiased) - own
+
+    return np.array(in_threads(one, zip(xs, strict=True)))
 
 
 def _own_mean(x: Any, exclude_self: bool) -> float:

@@ -68,8 +68,8 @@ def scores(
     adata
         Registered screen that was judged by ``ps.ev`` functions.
     metrics
-        Names as in :func:`pertscope.get.scores`; by default up to eight: the RMSE of means, the
-        similarity of effects, ranks, and what else there is.
+        Names as in :func:`pertscope.get.scores`; by default all if there are at most eight, of more
+        the RMSE of means, the similarity of effects, common top genes, the energy distance and ranks.
     confidence
         Coverage of the intervals.
     axes
@@ -141,7 +141,8 @@ def _draw(ax: Axes, table: pd.DataFrame, metric: str) -> dict[str, Any]:
     ax.set_yticks(y, table.index)
     ax.set_ylim(-0.6, len(table) - 0.4)
     ax.margins(x=0.08)
-    ax.locator_params(axis="x", nbins=4)
+    ax.locator_params(axis="x", nbins=3)
+    ax.tick_params(axis="x", labelsize="small")
     ax.set_title(metric_title(metric), fontsize="small")
     ax.set_xlabel(better(metric), fontsize="small", color="0.35")
     tidy(ax, grid="x")
@@ -158,10 +159,9 @@ def _worst_first(values: pd.Series, metric: str) -> pd.Index:
 
 
 def _default(metrics: list[str]) -> list[str]:
-    """Few enough to read: RMSE of means, similarity of effects, ranks, and what else there is."""
+    """Few enough to read: of each kind the best known, then ranks."""
+    if len(metrics) <= MAX_PANELS:
+        return metrics
     ranks = sorted((m for m in metrics if is_rank(m)), key=lambda m: "transposed" in m)
-    preferred = [m for m in PREFERRED if m in metrics]
-    chosen = (preferred + ranks)[:MAX_PANELS]
-    if not chosen:
-        chosen = metrics[:MAX_PANELS]
-    return [m for m in metrics if m in chosen]
+    chosen = ([m for m in PREFERRED if m in metrics] + ranks)[:MAX_PANELS]
+    return [m for m in metrics if m in chosen] or metrics[:MAX_PANELS]

@@ -8,6 +8,7 @@ import numpy as np
 
 from pertscope._core.distances import cosine, pairwise_l2, unit_rows
 from pertscope.ev._metric import ANY, CORRELATION, SHARE, Metric
+from pertscope.ev._ranks import TIE_TOLERANCE
 from pertscope.ev._statistics import STATISTICS
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def _crowded(comparison: Comparison, statistic: str) -> np.ndarray:
     for i, here in enumerate(comparison.contexts):
         if len(here) > 1:
             nearest = _nearest(predicted[here])
-            share[i] = np.mean(nearest < _nearest(observed[here]).min())
+            closest = _nearest(observed[here]).min()
+            share[i] = np.mean(nearest < closest * (1 - TIE_TOLERANCE))
     return share
 
 

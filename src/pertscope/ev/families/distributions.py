@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pertscope._core.distances import pearson
+from pertscope._core.threads import in_threads
 from pertscope.ev._energy import energy_distance, energy_to_reference
 from pertscope.ev._metric import ANY, CORRELATION, Metric
 from pertscope.ev._mmd import mmd_linear, mmd_rbf
@@ -46,14 +47,16 @@ def cells(comparison: Comparison, side: Side, i: int, space: str) -> Any:
 def _each(distance: Callable[[Any, Any, Comparison], float]) -> Any:
     """Metric that compares the populations of each condition; NaN where one is empty."""
 
+    def one(x: Any, y: Any, comparison: Comparison) -> float:
+        return distance(x, y, comparison) if min(x.shape[0], y.shape[0]) > 0 else np.nan
+
     def metric(comparison: Comparison, space: str) -> np.ndarray:
-        value = np.full(len(comparison), np.nan)
-        for i in range(len(comparison)):
-            x = cells(comparison, comparison.predicted, i, space)
-            y = cells(comparison, comparison.observed, i, space)
-            if min(x.shape[0], y.shape[0]) > 0:
-                value[i] = distance(x, y, comparison)
-        return value
+        sides = (comparison.predicted, comparison.observed)
+        pairs = (
+            (*(cells(comparison, side, i, space) for side in sides), comparison)
+            for i in range(len(comparison))
+        )
+        return np.array(in_threads(one, pairs), dtype=np.float64)
 
     return metric
 

@@ -1,0 +1,29 @@
+"""Many independent calls at once, where the work is done outside Python."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+def in_threads(function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> list[Any]:
+    """``[function(*a) for a in arguments]``, as many at once as numba has threads.
+
+    Each call has one thread of BLAS: threads within threads would wait for each other. Arguments
+    are made as they are needed, a few ahead, so that they need not fit memory together.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numba
+    from threadpoolctl import threadpool_limits
+
+    n = numba.get_num_threads()
+    waiting = iter(arguments)
+    found: list[Any] = []
+    with threadpool_limits(1), ThreadPoolExecutor(n) as pool:
+        while batch := list(islice(waiting, 4 * n)):
+            found += pool.map(lambda a: function(*a), batch)
+    return found
