@@ -56,7 +56,7 @@ def bounds(adata: AnnData, split: str | None) -> pd.DataFrame:
     else:
         ps.tl.predict(adata, model, key_added="controls", cells_per_condition=100)
     ps.ev.evaluate(adata, "controls", split=split)
-    table = ps.get.scores(adata).loc["controls"].unstack(level=0)
+    table = ps.get.scores(adata).loc["controls"].unstack(level=0)  # noqa: PD010
     names = adata.uns["evaluation"].astype(str).drop_duplicates(["metric", "statistic"])
     names.index = names["metric"] + "_" + names["statistic"]
     table["floor of"] = names["floor_name"]
@@ -75,7 +75,7 @@ def main() -> None:
     ps.ev.ceiling(adata, metrics=METRICS, method="hierarchical-bootstrap")
     table = adata.uns["ceiling"]
     table["score"] = table["metric"].astype(str) + "_" + table["statistic"].astype(str)
-    curve = table.groupby(["quantile", "score"], observed=True)["value"].median().unstack()
+    curve = table.groupby(["quantile", "score"], observed=True)["value"].median().unstack()  # noqa: PD010
     print("median over perturbations, by quantile of the replicates")
     print(curve.round(3).iloc[[0, 2, 5, 10, 15, 18, 20]].to_string())
     at = table[(table["quantile"].round(2) == 0.9) & (table["score"] == "l2_effect")]

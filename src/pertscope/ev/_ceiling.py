@@ -76,7 +76,9 @@ def ceiling(
     key_added
         Key of the table.
 
-    Returns ------- ``None``. Writes ``.uns[key_added]``, a DataFrame with one row per condition,
+    Returns
+    -------
+    ``None``. Writes ``.uns[key_added]``, a DataFrame with one row per condition,
     metric and quantile of its replicates: the covariates, ``perturbation``, ``statistic``,
     ``metric`` (categorical), ``quantile`` (0, 0.05, ..., 1) and ``value`` (float64).
 

@@ -82,7 +82,9 @@ def deg_metrics(
     key_added
         Key of the table.
 
-    Returns ------- ``None``. Writes ``.uns[key_added]``, a DataFrame as
+    Returns
+    -------
+    ``None``. Writes ``.uns[key_added]``, a DataFrame as
     :func:`pertscope.ev.error_metrics` does, the test in its column ``statistic``. Values are NaN
     where there are no significant genes.
 

@@ -70,7 +70,9 @@ def distribution_metrics(
     key_added
         Key of the table.
 
-    Returns ------- ``None``. Writes ``.uns[key_added]``, a DataFrame as
+    Returns
+    -------
+    ``None``. Writes ``.uns[key_added]``, a DataFrame as
     :func:`pertscope.ev.error_metrics` does, the space in its column ``statistic``.
 
     Raises

@@ -68,8 +68,8 @@ def scores(
     adata
         Registered screen that was judged by ``ps.ev`` functions.
     metrics
-        Names as in :func:`pertscope.get.scores`; by default all if there are at most eight, of more
-        the RMSE of means, the similarity of effects, common top genes, the energy distance and ranks.
+        Names as in :func:`pertscope.get.scores`; by default all if there are at most eight; of
+        more the RMSE of means, similarities of effects, common top genes, energy distance, ranks.
     confidence
         Coverage of the intervals.
     axes
