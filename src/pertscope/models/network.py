@@ -33,7 +33,7 @@ class NetworkModel(ResponseModel):
     """A response model whose response is a torch module.
 
     Trains on pairs of a perturbed cell and a random control cell of the same covariates, drawn
-    anew in every epoch, by mean squared error.
+    anew in every epoch, by the loss of the module.
     """
 
     module: ResponseModule

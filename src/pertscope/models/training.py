@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as L
 import torch
-from torch.nn import functional
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class TrainingPlan(L.LightningModule):
-    """Mean squared error, Adam, and a learning rate that falls where validation stalls."""
+    """The module's loss, Adam, and a learning rate that falls where validation stalls."""
 
     perturbations: torch.Tensor
     covariates: torch.Tensor
@@ -54,8 +53,9 @@ class TrainingPlan(L.LightningModule):
 
     def _loss(self, batch: Batch) -> torch.Tensor:
         c = batch.condition
-        predicted = self.module(dense(batch.x0), self.perturbations[c], self.covariates[c])
-        return functional.mse_loss(predicted, dense(batch.x))
+        return self.module.loss(
+            dense(batch.x0), dense(batch.x), self.perturbations[c], self.covariates[c]
+        )
 
     def on_train_epoch_start(self) -> None:
         """Start a new mean."""

@@ -34,3 +34,15 @@ class ResponseModule(nn.Module):
     @abstractmethod
     def decode(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
         """Perturbed expression ``(cells, genes)`` from that state."""
+
+    @abstractmethod
+    def loss(self, x0: Tensor, x: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
+        """What training lowers: a mean over cells.
+
+        Parameters
+        ----------
+        x0, x
+            Control cells, and the perturbed cells that they are matched to, ``(cells, genes)``.
+        perturbations, covariates
+            Of the perturbed cells, as in :meth:`forward`.
+        """

@@ -7,12 +7,12 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from pertscope.nn.matched_module import MatchedModule
 from pertscope.nn.mlp import mlp
-from pertscope.nn.response_module import ResponseModule
 
 
 @final
-class DecoderOnlyModule(ResponseModule):
+class DecoderOnlyModule(MatchedModule):
     """``x = decoder(z)`` with z the perturbation, the covariates, or both."""
 
     def __init__(

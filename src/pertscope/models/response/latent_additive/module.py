@@ -7,12 +7,12 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from pertscope.nn.matched_module import MatchedModule
 from pertscope.nn.mlp import mlp
-from pertscope.nn.response_module import ResponseModule
 
 
 @final
-class LatentAdditiveModule(ResponseModule):
+class LatentAdditiveModule(MatchedModule):
     """``x = decoder(encoder(x0) + perturbation_encoder(p))``, covariates joined where asked for."""
 
     def __init__(

@@ -7,11 +7,11 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from pertscope.nn.response_module import ResponseModule
+from pertscope.nn.matched_module import MatchedModule
 
 
 @final
-class LinearModule(ResponseModule):
+class LinearModule(MatchedModule):
     """``x = x0 + W [p, c] + b``."""
 
     def __init__(self, n_genes: int, n_perturbations: int, n_covariates: int) -> None:

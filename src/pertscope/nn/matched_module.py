@@ -1,0 +1,20 @@
+"""Networks that turn a control cell into the perturbed cell that it is matched to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch.nn import functional
+
+from pertscope.nn.response_module import ResponseModule
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class MatchedModule(ResponseModule):
+    """Trains by the mean squared error between predicted and matched perturbed cells."""
+
+    def loss(self, x0: Tensor, x: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
+        """Mean squared error over cells and genes."""
+        return functional.mse_loss(self(x0, perturbations, covariates), x)
