@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import scipy.sparse as sp
 
 from pertscope._core import keys
 from pertscope._core.conditions import Conditions, ambiguous_labels, conditions_of
+from pertscope._core.matrix import is_backed, looks_like_counts, matrix_of, row_block
 from pertscope._core.messages import listed, nearest
 from pertscope._core.moments import moments
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 CONTROLS = "controls"
 """``prediction.uns[CONTROLS]``: predicted controls, set aside."""
+
+SCALE_CELLS, SCALE_FACTOR = 256, 3.0
+"""Cells of the screen whose total tells its scale, and how far a prediction may be off."""
 
 
 def stored_predictions(adata: AnnData) -> dict[str, AnnData]:
@@ -71,7 +76,14 @@ def align_prediction(prediction: AnnData, adata: AnnData, screen: Screen) -> Ann
     KeyError
         If a condition column is missing.
     ValueError
-        If genes are missing or named twice, values are NaN or infinite, or only controls are left.
+        If genes are missing or named twice, values are NaN or infinite, only controls are left, or
+        the screen holds counts and the prediction their logarithms.
+
+    Warns
+    -----
+    UserWarning
+        If a row of the prediction has, on average, over three times the expression of a cell of the
+        screen, or less than a third.
     """
     import anndata as ad
 
@@ -98,6 +110,7 @@ def align_prediction(prediction: AnnData, adata: AnnData, screen: Screen) -> Ann
     is_control = conditions.is_control[conditions.codes]
     if is_control.all():
         raise ValueError("the prediction holds no rows but controls.")
+    _check_scale(x[~is_control], matrix_of(adata, screen.layer))
     obs = conditions.table.iloc[conditions.codes].astype("category").set_axis(prediction.obs_names)
     var = pd.DataFrame(index=adata.var_names.copy())
 
@@ -111,6 +124,33 @@ def align_prediction(prediction: AnnData, adata: AnnData, screen: Screen) -> Ann
     if is_control.any():
         aligned.uns[CONTROLS] = part(is_control)
     return aligned
+
+
+def _check_scale(predicted: Any, observed: Any) -> None:
+    """Compare the total expression of predicted rows with that of the screen's first cells."""
+    if is_backed(observed) and getattr(observed, "format", None) == "csc":
+        return  # its rows would cost a read of the whole file
+    cells = row_block(observed, 0, min(SCALE_CELLS, observed.shape[0]))
+    if min(predicted.min(), cells.min()) < 0:
+        return  # image profiles: totals mean nothing
+    ours, theirs = (float(x.sum(dtype=np.float64)) / x.shape[0] for x in (cells, predicted))
+    if min(ours, theirs) == 0 or 1 / SCALE_FACTOR <= theirs / ours <= SCALE_FACTOR:
+        return
+    counts = looks_like_counts(cells), looks_like_counts(predicted)
+    if counts == (False, True):
+        return  # `ps.pp.add_prediction` refuses it by name
+    if counts == (True, False) and theirs < ours:
+        raise ValueError(
+            "the screen holds integer counts, the prediction values on another scale, "
+            f"{ours / theirs:.3g} times lower: predict counts, or call `ps.pp.normalize(adata)` and "
+            "judge on the log scale."
+        )
+    warnings.warn(
+        f"a row of the prediction has {theirs / ours:.3g} times the total expression of a cell of "
+        "the screen: is it on the scale of the registered layer?",
+        UserWarning,
+        stacklevel=4,
+    )
 
 
 def _conditions_of(prediction: AnnData, screen: Screen) -> Conditions:

@@ -13,6 +13,7 @@ from pertscope._core.messages import listed
 from pertscope._core.score_tables import write_scores
 from pertscope._core.screen import require_actual
 from pertscope.ev import _bounds as bounds
+from pertscope.ev._gene_tests import GENE_TESTS
 from pertscope.ev._judged import observe, predicted
 from pertscope.ev._score import score, score_rows, score_table
 from pertscope.ev._statistics import check_logfc
@@ -104,17 +105,28 @@ def _possible(
     name: str, comparison: Comparison, chosen: Sequence[Chosen], *, skip: bool
 ) -> list[Chosen]:
     """Metrics that a prediction can have."""
-    if comparison.predicted.has_cells:
-        return list(chosen)
-    possible = [c for c in chosen if not bounds.needs_cells(c)]
-    lost = [f"{m}_{s}" for m, s in chosen if bounds.needs_cells((m, s))]
+    side = comparison.predicted
+    lost = [c for c in chosen if bounds.needs_cells(c) and not side.has_cells]
     if lost and not skip:
         raise ValueError(
-            f"prediction {name!r} holds one row per condition, its mean: {listed(lost)} need "
+            f"prediction {name!r} holds one row per condition, its mean: {_names(lost)} need "
             "predicted cells. Predict with `cells_per_condition`, or add cells with "
             "`ps.pp.add_prediction`."
         )
-    return possible
+    own = side.controls is not comparison.observed.controls
+    if own and 1 in np.bincount(side.controls.codes)[side.control_groups]:
+        tests = [c for c in chosen if c[1] in GENE_TESTS]
+        if tests and not skip:
+            raise ValueError(
+                f"prediction {name!r} brought one row of controls, their mean: {_names(tests)} "
+                "need control cells. Use control='observed'."
+            )
+        lost += tests
+    return [c for c in chosen if c not in lost]
+
+
+def _names(chosen: Sequence[Chosen]) -> str:
+    return listed(f"{metric}_{statistic}" for metric, statistic in chosen)
 
 
 def _bounds_of(
