@@ -11,6 +11,8 @@ from tests.ev.worlds import means_of, permuted, perturbed, table_of, world
 from tests.helpers import dense, fingerprint, make_screen, refused
 
 import pertscope as ps
+from pertscope._core.predictions import align_prediction
+from pertscope._core.screen import Screen
 
 METRICS = ["rmse_mean", "pearson_effect", "cosine_rank_logfc", "deg_f1_t-test", "rmse_pca"]
 
@@ -45,7 +47,7 @@ def test_missing_and_extra_genes() -> None:
 
 
 def test_genes_that_the_screen_lost_or_gained_since() -> None:
-    """A screen that was subset is judged on what is left; one that grew is told to predict again."""
+    """A screen that was subset is judged on what is left; one that grew needs a new prediction."""
     adata = world()
     ps.pp.add_prediction(adata, perturbed(adata), "mine")
     smaller = adata[:, :10].copy()
@@ -126,7 +128,9 @@ def test_one_row_of_own_controls_has_no_test() -> None:
     names = ["rmse_effect", "deg_f1_t-test"]
     ps.ev.evaluate(adata, metrics=names, control="own", floor=False, ceiling=False)
     assert set(table_of(adata)["name"]) == {"rmse_effect"}
-    with refused(adata, ValueError, "'mine' brought one row of controls, their mean: 'deg_recall_at_20"):
+    with refused(
+        adata, ValueError, "'mine' brought one row of controls, their mean: 'deg_recall_at_20"
+    ):
         ps.ev.deg_metrics(adata, control="own")
 
 
@@ -156,6 +160,21 @@ def test_constant_genes() -> None:
     assert table["value"].notna().all()
 
 
+def test_conditions_without_a_statistic_are_not_ranked() -> None:
+    """No batch holds p0 and controls, so it has no BA-ATE; the others are ranked without it."""
+    adata = world(3, contexts=("x",), n_cells=220, n_controls=300, n_genes=6)
+    batch = adata.obs["batch"].astype(str)
+    adata.obs["batch"] = np.where(adata.obs["perturbation"] == "p0", "alone", batch)
+    ps.pp.register(adata, covariate_keys=["cell_type"], batch_key="batch")
+    names = ["rmse_ba_ate", "rmse_rank_ba_ate", "discrimination_score_l1_ba_ate"]
+    ps.pp.add_prediction(adata, perturbed(adata), "mine")
+    ps.ev.evaluate(adata, metrics=names, floor=False, ceiling=False)
+    table = table_of(adata).pivot_table(index="perturbation", columns="name", values="value")
+    assert table.index.tolist() == ["p1", "p2"]
+    np.testing.assert_array_equal(table["rmse_rank_ba_ate"], 0)
+    np.testing.assert_array_equal(table["discrimination_score_l1_ba_ate"], 1)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_no_numbers(value) -> None:
     adata = world()
@@ -168,12 +187,19 @@ def test_values_that_are_no_numbers(value) -> None:
         ps.pp.add_prediction(adata, cells, "mine")
 
 
+def on_scale(adata: ad.AnnData, prediction: ad.AnnData) -> ad.AnnData:
+    return align_prediction(prediction, adata, Screen.of(adata), check_scale=True)
+
+
 def test_counts_for_logarithms() -> None:
     adata = make_screen()
     cells = make_screen(counts=True)
     cells = cells[(cells.obs["perturbation"] != "control").to_numpy()].copy()
-    with refused(adata, ValueError, "holds integer counts, the screen does not: put it on the scr"):
+    match = "holds integer counts, the screen does not: put it on the screen's scale"
+    with refused(adata, ValueError, match):
         ps.pp.add_prediction(adata, cells, "mine")
+    with refused(adata, ValueError, match):
+        on_scale(adata, cells)
 
 
 def counts_screen() -> ad.AnnData:
@@ -190,11 +216,13 @@ def test_logarithms_for_counts() -> None:
     logged = cells.copy()
     logged.X = cells.X.log1p()
     with refused(
-        adata, ValueError, r"holds integer counts, the prediction values on another scale, 8\.\d* times lower"
+        adata,
+        ValueError,
+        r"holds integer counts, the prediction values on another scale, 8\.\d* times lower",
     ):
-        ps.pp.add_prediction(adata, logged, "mine")
-    ps.pp.add_prediction(adata, cells, "mine")
-    ps.pp.add_prediction(adata, means_of(cells), "means of counts")  # no integers, and fine
+        on_scale(adata, logged)
+    on_scale(adata, cells)
+    on_scale(adata, means_of(cells))  # no integers, and fine
 
 
 @pytest.mark.parametrize("factor", [0.2, 5.0])
@@ -203,12 +231,11 @@ def test_another_total(factor) -> None:
     cells = perturbed(adata)
     cells.X = cells.X * np.float32(factor)
     before = fingerprint(cells)
-    with pytest.warns(UserWarning, match="times the total expression of a cell of") as seen:
-        ps.pp.add_prediction(adata, cells, "mine")
-    assert [w.filename for w in seen] == [__file__]
+    with pytest.warns(UserWarning, match=r"has [\d.]* times the total expression of a cell of"):
+        on_scale(adata, cells)
     assert fingerprint(cells) == before
     cells.X = cells.X * 0
-    ps.pp.add_prediction(adata, cells, "nothing")
+    on_scale(adata, cells)
 
 
 def test_totals_of_profiles_are_not_compared() -> None:
@@ -216,7 +243,7 @@ def test_totals_of_profiles_are_not_compared() -> None:
     adata.X = dense(adata.X).astype(np.float32) - 2
     cells = perturbed(adata)
     cells.X = cells.X * 20
-    ps.pp.add_prediction(adata, cells, "mine")
+    on_scale(adata, cells)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ import io
 import logging
 import tempfile
 import warnings
+from typing import TYPE_CHECKING
 
-import anndata as ad
 import numpy as np
-import pandas as pd
 import pytest
 from tests.ev.cell_eval import SLOW, run_cell_eval
 from tests.ev.judged import (
@@ -31,6 +30,10 @@ from tests.helpers import refused
 
 import pertscope as ps
 from pertscope.ev._compat import CELL_EVAL, PERTURBENCH
+
+if TYPE_CHECKING:
+    import anndata as ad
+    import pandas as pd
 
 OF_ALL = ("de_spearman_sig", *SLOW)
 """One value for all perturbations."""
@@ -62,7 +65,7 @@ def test_cell_eval_per_perturbation(pair, judged) -> None:
     predicted, observed = pair
     want = run_cell_eval(predicted, observed, perturbation_key="condition", control="control")
     table = table_of(judged)
-    got = table[~table["metric"].isin(OF_ALL)].pivot(
+    got = table[~table["metric"].isin(OF_ALL)].pivot(  # noqa: PD010
         index="perturbation", columns="metric", values="value"
     )
     assert got.index.tolist() == want.index.tolist()
@@ -165,7 +168,9 @@ def test_perturbench(compat) -> None:
     ):
         got = [table.loc[(metric, "x", label)] for label in predicted.loc["x"].index]
         np.testing.assert_allclose(got, nearer.sum(axis=0) / divisor, err_msg=metric)
-    unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in logfcs(adata, predicted, observed)]
+    unit = [
+        v / np.linalg.norm(v, axis=1, keepdims=True) for v in logfcs(adata, predicted, observed)
+    ]
     want = np.linalg.norm(unit[0] @ unit[0].T - unit[1] @ unit[1].T)
     assert table.loc[("matrix_distance_logfc", "(all)", "(all)")] == pytest.approx(want, rel=1e-5)
 

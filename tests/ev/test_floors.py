@@ -103,7 +103,9 @@ def test_permuted_is_another_condition(seed) -> None:
     assert (taken["perturbation"] != table["perturbation"]).all()
     assert (taken["cell_type"] == table["cell_type"]).all()
     for context, rows in table.groupby("cell_type"):
-        assert sorted(taken.loc[rows.index, "perturbation"]) == sorted(rows["perturbation"]), context
+        assert sorted(taken.loc[rows.index, "perturbation"]) == sorted(rows["perturbation"]), (
+            context
+        )
     again = floors(judged, seed=seed)["permuted"]
     assert np.array_equal(again.groups, side.groups)
 
@@ -222,7 +224,7 @@ def test_diagnoses_have_no_floor() -> None:
     ps.ev.evaluate(adata, metrics=["dispersion_ratio_effect", "cosine_to_mean_effect"])
     table = table_of(adata)
     assert table["floor"].isna().all()
-    assert (table["floor_name"] == "").all()
+    assert (table["floor_name"] == "none").all()
     assert table["ceiling"].notna().all()
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-import anndata as ad
 import numpy as np
-import pandas as pd
 import pytest
-from tests.ev.worlds import means_of, permuted, perturbed, table_of, world
+from tests.ev.worlds import means_of, permuted, table_of, world
 from tests.helpers import dense, fingerprint, refused
 
 import pertscope as ps
 from pertscope.ev._metrics import FAMILIES, METRICS, full_names
+
+if TYPE_CHECKING:
+    import anndata as ad
+    import pandas as pd
 
 LEFT_OUT = {"t-test_overestim_var", "wilcoxon_tie_corrected", "mann_whitney"}
 """Gene tests like the two that are taken; they are tested where they are written."""
@@ -32,7 +35,9 @@ ROUNDING = 1e-12
 NAMES = chosen()
 QUICK = [n for n in NAMES if not n.startswith("clustering")]
 OF_CELLS = [
-    n for n in NAMES if METRICS[full_names()[n][0]].needs == "cells" or n.endswith(("_variance", "_cv"))
+    n
+    for n in NAMES
+    if METRICS[full_names()[n][0]].needs == "cells" or n.endswith(("_variance", "_cv"))
 ]
 OF_MEANS = [n for n in NAMES if n not in OF_CELLS]
 
@@ -55,7 +60,7 @@ def check_shape_and_limits(table: pd.DataFrame, adata: ad.AnnData, names: list[s
         "all": 1,
     }
     for prediction, of_one in table.groupby("prediction"):
-        found = {name: rows for name, rows in of_one.groupby("name")}
+        found = dict(of_one.groupby("name"))
         assert set(found) == set(names), prediction
         for name, rows in found.items():
             metric = metric_of(name)
@@ -121,7 +126,7 @@ OF_ALL_PAIRS = ("clustering_agreement", "matrix_distance")
 
 def test_direction(judged) -> None:
     """Right is better than half right, which is better than wrong, in the mean."""
-    mean = judged[1].groupby(["name", "prediction"])["value"].mean().unstack()
+    mean = judged[1].pivot_table(index="name", columns="prediction", values="value")
     for name, row in mean.iterrows():
         better = metric_of(name).higher_is_better
         if better is None:

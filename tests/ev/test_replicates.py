@@ -23,7 +23,7 @@ def ceilings(adata, metrics, **settings) -> pd.DataFrame:
     """One row per condition and metric, one column per quantile."""
     ps.ev.ceiling(adata, metrics=metrics, **settings)
     table = table_of(adata, "ceiling")
-    return table.pivot(
+    return table.pivot(  # noqa: PD010
         index=["name", "cell_type", "perturbation"], columns="quantile", values="value"
     )
 

@@ -30,6 +30,7 @@ PREDICTION, PERTURBATION, STATISTIC, METRIC, VALUE = (
 """Columns of a score table, beside the covariates."""
 
 FLOOR, FLOOR_NAME, CEILING, NORMALISED = "floor", "floor_name", "ceiling", "normalised"
+BETTER = "better"
 """Further columns of a score table, and of the table that joins them."""
 
 COUNTS_LAYER = "counts"

@@ -68,8 +68,12 @@ def _with_genes(prediction: AnnData, name: str, adata: AnnData) -> AnnData:
     return prediction[:, adata.var_names]
 
 
-def align_prediction(prediction: AnnData, adata: AnnData, screen: Screen) -> AnnData:
+def align_prediction(
+    prediction: AnnData, adata: AnnData, screen: Screen, *, check_scale: bool = False
+) -> AnnData:
     """Copy of `prediction` with the screen's condition columns and genes, controls set aside.
+
+    With `check_scale`, for predictions from elsewhere, its values must be on the screen's scale.
 
     Raises
     ------
@@ -77,7 +81,7 @@ def align_prediction(prediction: AnnData, adata: AnnData, screen: Screen) -> Ann
         If a condition column is missing.
     ValueError
         If genes are missing or named twice, values are NaN or infinite, only controls are left, or
-        the screen holds counts and the prediction their logarithms.
+        one holds counts and the other their logarithms.
 
     Warns
     -----
@@ -110,7 +114,8 @@ def align_prediction(prediction: AnnData, adata: AnnData, screen: Screen) -> Ann
     is_control = conditions.is_control[conditions.codes]
     if is_control.all():
         raise ValueError("the prediction holds no rows but controls.")
-    _check_scale(x[~is_control], matrix_of(adata, screen.layer))
+    if check_scale:
+        _check_scale(x[~is_control], matrix_of(adata, screen.layer))
     obs = conditions.table.iloc[conditions.codes].astype("category").set_axis(prediction.obs_names)
     var = pd.DataFrame(index=adata.var_names.copy())
 
@@ -127,7 +132,13 @@ def align_prediction(prediction: AnnData, adata: AnnData, screen: Screen) -> Ann
 
 
 def _check_scale(predicted: Any, observed: Any) -> None:
-    """Compare the total expression of predicted rows with that of the screen's first cells."""
+    """Compare values and totals of predicted rows with those of the screen's first cells."""
+    counts = looks_like_counts(observed), looks_like_counts(predicted)
+    if counts == (False, True):
+        raise ValueError(
+            "the prediction holds integer counts, the screen does not: put it on the screen's "
+            "scale, log1p of counts per ten thousand."
+        )
     if is_backed(observed) and getattr(observed, "format", None) == "csc":
         return  # its rows would cost a read of the whole file
     cells = row_block(observed, 0, min(SCALE_CELLS, observed.shape[0]))
@@ -136,14 +147,11 @@ def _check_scale(predicted: Any, observed: Any) -> None:
     ours, theirs = (float(x.sum(dtype=np.float64)) / x.shape[0] for x in (cells, predicted))
     if min(ours, theirs) == 0 or 1 / SCALE_FACTOR <= theirs / ours <= SCALE_FACTOR:
         return
-    counts = looks_like_counts(cells), looks_like_counts(predicted)
-    if counts == (False, True):
-        return  # `ps.pp.add_prediction` refuses it by name
     if counts == (True, False) and theirs < ours:
         raise ValueError(
             "the screen holds integer counts, the prediction values on another scale, "
-            f"{ours / theirs:.3g} times lower: predict counts, or call `ps.pp.normalize(adata)` and "
-            "judge on the log scale."
+            f"{ours / theirs:.3g} times lower: predict counts, or call `ps.pp.normalize` "
+            "and judge on the log scale."
         )
     warnings.warn(
         f"a row of the prediction has {theirs / ours:.3g} times the total expression of a cell of "

@@ -21,7 +21,7 @@ def write_scores(adata: AnnData, key_added: str, table: pd.DataFrame) -> None:
 
 
 def score_tables(adata: AnnData) -> pd.DataFrame:
-    """All score tables, one below the other.
+    """All score tables, one below the other; of scores that are in several, the latest.
 
     Raises
     ------
@@ -32,7 +32,9 @@ def score_tables(adata: AnnData) -> pd.DataFrame:
     tables = [adata.uns[k] for k in known if k in adata.uns]
     if not tables:
         raise KeyError(
-            "nothing was judged yet: call `ps.ev.error_metrics` or `ps.ev.rank_metrics`."
+            "nothing was judged yet: call `ps.ev.evaluate`, or a family as `ps.ev.rank_metrics`."
         )
     text = [keys.PREDICTION, keys.STATISTIC, keys.METRIC]
-    return pd.concat([t.astype(dict.fromkeys(text, str)) for t in tables], ignore_index=True)
+    every = pd.concat([t.astype(dict.fromkeys(text, str)) for t in tables], ignore_index=True)
+    values = [keys.VALUE, keys.FLOOR, keys.CEILING, keys.FLOOR_NAME, keys.BETTER]
+    return every.drop_duplicates(every.columns.difference(values), keep="last", ignore_index=True)

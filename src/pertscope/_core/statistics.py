@@ -14,6 +14,19 @@ LOG_LIMIT = 30.0
 """No log-normalised value reaches this: it is log1p of 1e13 counts."""
 
 
+FLOAT32_ROUNDING = 4 * float(np.finfo(np.float32).eps)
+
+
+def snap(mean: np.ndarray, control: np.ndarray) -> np.ndarray:
+    """Means that equal their controls up to float32 rounding, made equal.
+
+    The direction of rounding errors is nobody's prediction.
+    """
+    largest = np.abs(control).max(axis=1, initial=0)
+    same = np.abs(mean - control).max(axis=1, initial=0) <= FLOAT32_ROUNDING * largest
+    return np.where(same[:, None], control, mean)
+
+
 def effect(mean: np.ndarray, control: np.ndarray) -> np.ndarray:
     """Condition mean minus matched control mean, float64 ``(conditions, genes)``."""
     return mean - control

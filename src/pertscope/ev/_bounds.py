@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 SPLIT_HALF, BOOTSTRAP, HIERARCHICAL = "split-half", "bootstrap", "hierarchical-bootstrap"
 METHODS = (SPLIT_HALF, BOOTSTRAP, HIERARCHICAL)
+NO_FLOOR = "none"
+"""Name of the floor of a metric that has none."""
+
 QUANTILE = 0.9
 """Of bootstrap replicates: an error is within the experiment's if it is below this quantile."""
 
@@ -49,7 +52,7 @@ def best_floor(
     for c in chosen:
         means = {name: _direction(c) * _mean(s[c]) for name, s in found.items() if c in s}
         known = {name: mean for name, mean in means.items() if not np.isnan(mean)}
-        of[c] = max(known, key=known.__getitem__) if known else ""
+        of[c] = max(known, key=known.__getitem__) if known else NO_FLOOR
         values[c] = found[of[c]][c] if known else np.full(_n_values(judged, c), np.nan)
     return values, of
 

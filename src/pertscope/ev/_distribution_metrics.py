@@ -34,7 +34,7 @@ def distribution_metrics(
 
     - ``energy_distance = 2 E|x - y| - E|x - x'| - E|y - y'|`` (as pertpy, scPerturb and cell-eval),
       ``half_energy_distance`` half of it (PerturBench calls it MMD), ``squared_energy_distance``
-      the same with squared Euclidean distances, which sees means and total variances only;
+      the same with squared Euclidean distances, which sees means only;
     - ``mmd_linear = |mean x - mean y|^2``; ``mmd_rbf``, squared maximum mean discrepancy under a
       mean of Gaussian kernels ``exp(-gamma |a - b|^2)``, gamma 2, 1, .5, .1, .01, .005;
       ``mmd_rbf_median``, one kernel as wide as the median distance;

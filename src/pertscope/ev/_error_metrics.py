@@ -35,10 +35,10 @@ def error_metrics(
     sum (x - mean x)^2``.
 
     ``weighted_mse = sum w (xhat - x)^2`` and ``weighted_r2 = 1 - sum w (xhat - x)^2 / sum w (x -
-    sum w x)^2``, with each gene's weight w from the observed t-score of the condition against all
-    other perturbed cells of the same covariates, ``((|t| - min |t|) / (max |t| - min |t|))^2``
-    scaled to sum 1; for r2, x is taken from the mean of all conditions. A mean effect, which has a
-    fine plain error, has no merit in these.
+    sum w x)^2``, with each gene's weight w from the observed t-score of the condition against the
+    cells of all other judged conditions of the same covariates, ``((|t| - min |t|) / (max |t| - min
+    |t|))^2`` scaled to sum 1; for r2, x is taken from the mean of all conditions. A mean effect,
+    which has a fine plain error, has no merit in these.
 
     Statistics of a condition, each against its observed matched controls:
 

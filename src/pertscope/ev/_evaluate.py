@@ -118,7 +118,8 @@ def evaluate(
     -------
     ``None``. Writes ``.uns[key_added]``, a DataFrame with one row per prediction, condition,
     statistic and metric: ``prediction``, the covariates, ``perturbation``, ``statistic``,
-    ``metric``, ``floor_name`` (categorical), ``value``, ``floor``, ``ceiling`` (float64).
+    ``metric``, ``better`` (``"higher"``, ``"lower"``, or ``"neither"``), ``floor_name``
+    (categorical), ``value``, ``floor``, ``ceiling`` (float64).
 
     Raises
     ------

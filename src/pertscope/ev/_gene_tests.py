@@ -8,7 +8,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from pertscope._core.matrix import is_backed
+from pertscope._core.moments import Moments
 from pertscope._core.rank_sum import rank_sum_test
+from pertscope._core.statistics import snap
 from pertscope._core.t_test import t_test
 from pertscope.ev._populations import take_rows
 
@@ -39,7 +41,8 @@ def gene_test(side: Side, method: str) -> GeneTest:
             return _rank_sum(side, method)
         p = np.arange(len(side))
         variant = method if method not in RANK_SUM else "t-test"
-        both = side.moments + side.control_moments
+        found, control = side.moments, side.control_moments
+        both = Moments(found.n, snap(found.mean, control.mean), found.m2) + control
         reference = np.concatenate([p + len(p), p + len(p)])
         return t_test(both, reference, variant=variant)[p]
 

@@ -15,6 +15,7 @@ from pertscope._core.screen import require_actual
 from pertscope.ev import _bounds as bounds
 from pertscope.ev._gene_tests import GENE_TESTS
 from pertscope.ev._judged import observe, predicted
+from pertscope.ev._metrics import better
 from pertscope.ev._score import score, score_rows, score_table
 from pertscope.ev._statistics import check_logfc
 
@@ -88,6 +89,8 @@ def judge(
                 part = score_rows(comparison.conditions, name, c, values)
                 if names:
                     part = part.assign(**{keys.METRIC: names[c][0], keys.STATISTIC: names[c][1]})
+                if columns:
+                    part = part.assign(**{keys.BETTER: better(c[0])})
                 parts.append(part.assign(**{keys.FLOOR_NAME: floor_of[c]}) if floor else part)
     _warn_alone(judged, chosen)
     table = score_table(parts)

@@ -33,7 +33,7 @@ class Metric:
     limits
         Lowest and highest value.
     needs
-        What it is computed from: ``"means"``, ``"variances"`` or ``"cells"``.
+        What of a prediction it is computed from: ``"means"`` or ``"cells"``.
     reference
         Source.
     level

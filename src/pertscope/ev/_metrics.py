@@ -67,6 +67,11 @@ def pairs(metrics: Iterable[str], statistics: Iterable[str]) -> list[tuple[str, 
     return [(m, s) for s in statistics for m in metrics if s in METRICS[m].statistics]
 
 
+def better(metric: str) -> str:
+    """Direction of a metric in a word: ``"higher"``, ``"lower"``, or ``"neither"``, as of a diagnosis."""
+    return {True: "higher", False: "lower", None: "neither"}[METRICS[metric].higher_is_better]
+
+
 def higher_is_better(name: str) -> bool | None:
     """Direction of ``<metric>_<statistic>``, ours or a tool's."""
     known = full_names()

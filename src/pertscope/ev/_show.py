@@ -6,7 +6,7 @@ import pandas as pd
 
 from pertscope._core.messages import nearest
 from pertscope.ev._compat import CELL_EVAL, PERTURBENCH
-from pertscope.ev._metrics import FAMILIES
+from pertscope.ev._metrics import FAMILIES, better
 
 
 def show(family: str | None = None) -> None:
@@ -40,7 +40,7 @@ def _table(family: str) -> pd.DataFrame:
     for name, metric in FAMILIES[family].items():
         low, high = metric.limits
         rows[name] = {
-            "better": {True: "higher", False: "lower", None: ""}[metric.higher_is_better],
+            "better": better(name),
             "limits": f"{low:g}..{high:g}",
             "needs": metric.needs,
             "one value per": {"context": "covariates", "all": "split"}.get(

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from pertscope._core.batch_effects import batch_adjusted_effects
 from pertscope._core.messages import listed
-from pertscope._core.statistics import LOGFC_PSEUDOCOUNT, effect, logfc, require_logfc
+from pertscope._core.statistics import LOGFC_PSEUDOCOUNT, effect, logfc, require_logfc, snap
 from pertscope.ev._gene_tests import GENE_TESTS, gene_test
 from pertscope.ev._populations import take_rows
 
@@ -24,7 +24,6 @@ OF_CELLS = ("variance", "cv")
 STATISTICS = (*OF_MEANS, *OF_CELLS, *GENE_TESTS)
 """Every statistic: of means, of variances, and the scores of gene tests."""
 
-FLOAT32_ROUNDING = 4 * float(np.finfo(np.float32).eps)
 PCA_CELLS = 20_000
 """The reference PCA is fitted on at most this many cells."""
 
@@ -58,7 +57,7 @@ def _change(side: Side, statistic: str, options: Options) -> np.ndarray:
     if statistic == "ba_ate":
         return _batch_adjusted(side)
     control = side.control_moments.mean
-    mean = _snap(side.moments.mean, control)
+    mean = snap(side.moments.mean, control)
     if statistic == "effect":
         return effect(mean, control)
     if statistic == "logfc":
@@ -74,16 +73,6 @@ def _batch_adjusted(side: Side) -> np.ndarray:
         return batch_adjusted_effects(controls, side.groups, side.control_groups)
     means = [controls.of(group)[1].mean(axis=0) for group in side.control_groups]
     return side.moments.mean - np.array(means)
-
-
-def _snap(mean: np.ndarray, control: np.ndarray) -> np.ndarray:
-    """Means that equal their controls up to float32 rounding, made equal.
-
-    The direction of rounding errors is nobody's prediction.
-    """
-    largest = np.abs(control).max(axis=1, initial=0)
-    same = np.abs(mean - control).max(axis=1, initial=0) <= FLOAT32_ROUNDING * largest
-    return np.where(same[:, None], control, mean)
 
 
 def _spread(side: Side, statistic: str) -> np.ndarray:

@@ -52,7 +52,9 @@ def effects(adata: AnnData, *, statistic: str = "effect", batch_size: str = "aut
         If the statistic is unknown, values are NaN or infinite, a condition has no matched
         controls, logfc is undefined for the screen, or it has no batches.
 
-    References ---------- logfc: Wu et al., PerturBench (2024). BA-ATE: Cole et al., Foundation
+    References
+    ----------
+    logfc: Wu et al., PerturBench (2024). BA-ATE: Cole et al., Foundation
     Models Improve Perturbation Response Prediction, equations 2-6.
 
     Examples

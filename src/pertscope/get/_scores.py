@@ -52,7 +52,8 @@ def scores(
     ``n_conditions`` (int64), and the metric, named ``<metric>_<statistic>``: ``scores["mean"]`` is
     the plain table of predictions x metrics. After :func:`pertscope.ev.evaluate` also ``floor``,
     ``ceiling`` and ``normalised = (mean - floor) / (ceiling - floor)`` (float64): 0 is no better
-    than a guess, 1 as good as a replicate of the experiment.
+    than a guess, 1 as good as a replicate of the experiment; NaN where the ceiling is no better
+    than the floor, so that nothing can be told.
 
     Raises
     ------
@@ -113,8 +114,9 @@ def _bounds(rows: pd.DataFrame) -> dict[str, float]:
     found = {k: scored[k].mean() for k in (keys.FLOOR, keys.CEILING) if k in rows}
     found = {k: v for k, v in found.items() if rows[k].notna().any()}
     if len(found) == 2:
-        floor, ceiling = found[keys.FLOOR], found[keys.CEILING]
-        gap = ceiling - floor
-        mean = scored[keys.VALUE].mean()
-        found[keys.NORMALISED] = (mean - floor) / gap if gap != 0 else np.nan
+        gap = found[keys.CEILING] - found[keys.FLOOR]
+        sign = {"higher": 1, "lower": -1}.get(str(rows[keys.BETTER].iloc[0]), 0)
+        found[keys.NORMALISED] = (
+            (scored[keys.VALUE].mean() - found[keys.FLOOR]) / gap if sign * gap > 0 else np.nan
+        )
     return found

@@ -18,7 +18,9 @@ from pertscope._core.splits import split_of
 from pertscope.data.matched_batches import MatchedBatches
 from pertscope.data.rows import Rows
 from pertscope.models.base import ResponseModel
-from pertscope.models.training import TrainingPlan, fit
+from pertscope.models.adversarial_training import AdversarialPlan
+from pertscope.models.training import DescentPlan, fit
+from pertscope.nn.adversarial_module import AdversarialModule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,12 +105,14 @@ class NetworkModel(ResponseModel):
                 "`early_stopping=False` with the `max_epochs` that you want."
             )
         with _own_random_state(seed + 1), _quiet_lightning():
-            plan = TrainingPlan(
+            plan_class = AdversarialPlan if _has_adversary(self.module) else DescentPlan
+            plan = plan_class(
                 self.module,
                 *self._encode(conditions, part),
                 lr=lr,
                 weight_decay=weight_decay,
                 lr_patience=lr_patience,
+                gradient_clip=gradient_clip,
             )
             history = fit(
                 plan,
@@ -117,7 +121,6 @@ class NetworkModel(ResponseModel):
                 max_epochs=max_epochs,
                 patience=patience if early_stopping else None,
                 accelerator=accelerator,
-                gradient_clip=gradient_clip,
             )
         self.history = pd.DataFrame(history).set_index("epoch")
         self.is_trained = True
@@ -154,6 +157,10 @@ class NetworkModel(ResponseModel):
             self.module = self._build()
         self.module.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
         self.module.eval()
+
+
+def _has_adversary(module: ResponseModule) -> bool:
+    return isinstance(module, AdversarialModule) and module.adversary is not None
 
 
 def _batches(

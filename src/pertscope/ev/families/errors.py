@@ -42,10 +42,10 @@ def _r2(comparison: Comparison, statistic: str) -> np.ndarray:
 def gene_weights(comparison: Comparison) -> np.ndarray:
     """Weight of each gene in each condition, float64 ``(p, genes)``, rows summing to 1.
 
-    The absolute t-score of the observed condition against all other perturbed cells of the same
-    covariates, scaled to 0..1 within the condition, squared. Genes that all perturbations move
-    alike weigh little: they are what a mean effect gets right. Where a condition is alone in its
-    covariates, it is tested against its controls.
+    The absolute t-score of the observed condition against the cells of all other judged conditions
+    of the same covariates, scaled to 0..1 within the condition, squared. Genes that all
+    perturbations move alike weigh little: they are what a mean effect gets right. Where a condition
+    is alone in its covariates, it is tested against its controls.
     """
 
     def compute() -> np.ndarray:

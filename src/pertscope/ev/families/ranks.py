@@ -21,6 +21,13 @@ PERTURBENCH = "Wu et al., PerturBench (2024), equations 2 and 3"
 CELL_EVAL = "Arc Institute, cell-eval"
 
 
+def known_contexts(comparison: Comparison, *values: np.ndarray) -> list[np.ndarray]:
+    """Conditions of each combination of covariates, without those that have NaN in `values`."""
+    known = ~np.isnan(np.hstack(values)).any(axis=1)
+    found = [here[known[here]] for here in comparison.contexts]
+    return [here for here in found if len(here)]
+
+
 def rank_pair(
     comparison: Comparison, distance: str, statistic: str
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +36,7 @@ def rank_pair(
     def compute() -> tuple[np.ndarray, np.ndarray]:
         predicted, observed = comparison.pair(statistic)
         value = np.full((2, len(comparison)), np.nan)
-        for here in comparison.contexts:
+        for here in known_contexts(comparison, predicted, observed):
             gaps = PAIRWISE[distance](predicted[here], observed[here])
             value[:, here] = ranks(gaps, ties=comparison.options.ties)
             if comparison.options.compat == "perturbench-v1":
@@ -59,7 +66,7 @@ def _discrimination(distance: str) -> Callable[[Comparison, str], np.ndarray]:
         targets = _target_genes(comparison) if statistic != "pca" else None
         value = np.full(len(comparison), np.nan)
         compat = "cell-eval" if comparison.options.compat == "cell-eval" else None
-        for here in comparison.contexts:
+        for here in known_contexts(comparison, predicted, observed):
             value[here] = discrimination_score(
                 predicted[here],
                 observed[here],

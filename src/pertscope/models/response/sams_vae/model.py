@@ -1,0 +1,154 @@
+"""Perturbations open a few latent factors and shift them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, final
+
+import numpy as np
+import torch
+
+from pertscope._core.conditions import screen_conditions
+from pertscope._core.keys import TRAIN
+from pertscope._core.splits import split_of
+from pertscope.models.autoencoder import AutoencoderModel
+from pertscope.models.response.sams_vae.module import SamsVaeModule
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+@final
+class SamsVae(AutoencoderModel):
+    r"""Variational autoencoder with sparse additive shifts (SAMS-VAE*).
+
+    The state of cell :math:`i` is its basal state, plus a shift for every covariate value, plus a
+    masked effect for every perturbation :math:`t` that was applied to it:
+
+    .. math::
+        z_i = z_i^{basal} + \sum_c a_c + \sum_{t \in T_i} m_t \odot e_t, \qquad
+        x_i \sim N(f_{dec}(z_i), s^2)
+
+    with priors :math:`z_i^{basal}, e_t \sim N(0, 1)` and :math:`m_t \sim \mathrm{Bernoulli}(\pi)`
+    in each latent dimension, and posteriors
+    :math:`z_i^{basal} \sim N(f_{enc}(x_i, c_i, \sum_t m_t \odot e_t))`,
+    :math:`e_t \sim N(\mu_t, \sigma_t)` and :math:`m_t \sim \mathrm{Bernoulli}(\phi_t)`. A mask is
+    drawn relaxed (temperature 0.5) and rounded; gradients pass through the rounding. Predictions,
+    validation and embeddings draw nothing: they take :math:`\phi_t \odot \mu_t` and the mean basal
+    state.
+
+    The loss of cell :math:`i` over G genes, with :math:`n_t` training cells of perturbation t, is
+
+    .. math::
+        \frac{1}{G} \Big[ \lVert x_i - f_{dec}(z_i) \rVert^2 + 2 w \Big(
+        \mathrm{KL}(z_i^{basal}) + \sum_{t \in T_i} \frac{1}{n_t}
+        \big( \mathrm{KL}(e_t) + \mathrm{KL}(m_t) \big) \Big) \Big]
+
+    Masks and effects are shared by all cells. Each of its :math:`n_t` cells carries an equal share
+    of a perturbation's divergence, so that a pass over the data counts it once. With
+    :math:`w = s^2` the sum over a pass is :math:`2 s^2 / G` times the negative ELBO: `kl_weight` is
+    the variance within a gene that the model takes for noise.
+
+    Parameters
+    ----------
+    adata
+        Registered, split screen on a log or standardised scale.
+    sparse
+        Give every perturbation a mask.
+    global_latents
+        Give every effect a prior and a posterior; otherwise it is a plain embedding. With `sparse`
+        and `global_latents` both false the model is SAMS-VAE* (S), the better one in PerturBench.
+    mean_field
+        Keep the applied effects from the encoder of the basal state.
+    mask_prior_probability
+        :math:`\pi`, the expected share of latent dimensions that a perturbation moves.
+    n_hidden
+        Width of the hidden layers.
+    n_latent
+        Dimensions of the latent space.
+    n_layers
+        Hidden layers in encoder and decoder.
+    dropout
+        Share of hidden units dropped in training.
+    kl_weight
+        Weight of the divergences: 1 is the ELBO with unit variance. Less lets the latent space
+        hold more; where effects are faint, 1 may shut them off.
+    seed
+        Seed of the weights, of the order of cells, of dropout, of the matched controls and of the
+        latent draws.
+
+    Raises
+    ------
+    ValueError
+        If `mask_prior_probability` is not between 0 and 1, or `kl_weight` is negative.
+
+    References
+    ----------
+    Bereket and Karaletsos, NeurIPS (2023); Wu et al., PerturBench (2024), appendix D.5.
+
+    Examples
+    --------
+    >>> import pertscope as ps
+    >>> adata = ps.datasets.simulate_screen(n_perturbations=6, n_genes=30, seed=0)
+    >>> ps.models.SamsVae.setup_anndata(adata, covariate_keys=["cell_type"])
+    >>> ps.pp.normalize(adata)
+    >>> ps.pp.split_transfer(adata)  # doctest: +ELLIPSIS
+           conditions ...
+    >>> model = ps.models.SamsVae(adata, n_hidden=32, n_latent=8)
+    >>> model.train(max_epochs=1)
+    >>> model.get_perturbation_embeddings().shape
+    (6, 8)
+    """
+
+    name: ClassVar[str] = "sams_vae"
+    affine: ClassVar[bool] = False
+    module: SamsVaeModule
+
+    def __init__(
+        self,
+        adata: AnnData,
+        *,
+        sparse: bool = True,
+        global_latents: bool = True,
+        mean_field: bool = False,
+        mask_prior_probability: float = 0.01,
+        n_hidden: int = 256,
+        n_latent: int = 64,
+        n_layers: int = 1,
+        dropout: float = 0.1,
+        kl_weight: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        if not 0 < mask_prior_probability < 1:
+            raise ValueError(
+                f"`mask_prior_probability`={mask_prior_probability} must lie between 0 and 1: "
+                "0.01 expects one latent dimension in a hundred to move."
+            )
+        if not kl_weight >= 0:
+            raise ValueError(f"`kl_weight`={kl_weight} must not be negative.")
+        super().__init__(
+            adata,
+            sparse=sparse,
+            global_latents=global_latents,
+            mean_field=mean_field,
+            mask_prior_probability=mask_prior_probability,
+            n_hidden=n_hidden,
+            n_latent=n_latent,
+            n_layers=n_layers,
+            dropout=dropout,
+            kl_weight=kl_weight,
+            seed=seed,
+        )
+        self.module.n_cells.copy_(torch.from_numpy(self._training_cells()))
+
+    def _build(self) -> SamsVaeModule:
+        v = self.vocabulary
+        settings = {k: s for k, s in self.settings.items() if k != "seed"}
+        return SamsVaeModule(len(self.genes), len(v.perturbations), v.n_covariates, **settings)
+
+    def _training_cells(self) -> np.ndarray:
+        """Training cells of each perturbation, alone and in combinations, float32."""
+        conditions = screen_conditions(self.adata, self.screen)
+        in_train = conditions.codes[split_of(self.adata, conditions) == TRAIN]
+        n = np.bincount(in_train, minlength=len(conditions)).astype(np.float32)
+        trained = np.flatnonzero(n)
+        return n[trained] @ self.vocabulary.encode_perturbations(conditions.take(trained))
