@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TINY: dict[str, dict[str, Any]] = {
     "latent_additive": {"n_hidden": 8, "n_latent": 4},
     "decoder_only": {"n_hidden": 8},
+    "sams_vae": {"n_hidden": 8, "n_latent": 4},
+    "biolord": {"n_hidden": 8, "n_latent": 4},
 }
 NETWORKS = [name for name, entry in MODELS.items() if entry.network]
 BASELINES = [name for name, entry in MODELS.items() if not entry.network]

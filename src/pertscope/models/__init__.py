@@ -10,20 +10,24 @@ from pertscope.models._registry import MODELS
 if TYPE_CHECKING:
     from pertscope.models.response.additive import Additive
     from pertscope.models.response.bilinear import Bilinear
+    from pertscope.models.response.biolord.model import Biolord
     from pertscope.models.response.decoder_only.model import DecoderOnly
     from pertscope.models.response.latent_additive.model import LatentAdditive
     from pertscope.models.response.linear.model import Linear
     from pertscope.models.response.mean_effect import MeanEffect
     from pertscope.models.response.no_change import NoChange
+    from pertscope.models.response.sams_vae.model import SamsVae
 
 __all__ = [
     "Additive",
     "Bilinear",
+    "Biolord",
     "DecoderOnly",
     "LatentAdditive",
     "Linear",
     "MeanEffect",
     "NoChange",
+    "SamsVae",
 ]
 
 _ENTRIES = {entry.class_name: entry for entry in MODELS.values()}

@@ -103,4 +103,20 @@ MODELS: dict[str, ModelEntry] = {
         True,
         PERTURBENCH,
     ),
+    "sams_vae": ModelEntry(
+        "SamsVae",
+        "sams_vae.model",
+        "Adds masked effects to a basal state in the latent space of an autoencoder.",
+        "Needs every perturbation in training, and many steps to decide its masks.",
+        True,
+        "Bereket and Karaletsos, NeurIPS (2023); " + PERTURBENCH,
+    ),
+    "biolord": ModelEntry(
+        "Biolord",
+        "biolord.model",
+        "Decodes a short, noisy basal state next to perturbation and covariates.",
+        "Needs every perturbation in training; a basal state left long keeps effects to itself.",
+        True,
+        "Piran et al., Nature Biotechnology (2024); " + PERTURBENCH,
+    ),
 }

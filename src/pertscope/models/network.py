@@ -17,9 +17,9 @@ from pertscope._core.matrix import is_backed, matrix_of
 from pertscope._core.splits import split_of
 from pertscope.data.matched_batches import MatchedBatches
 from pertscope.data.rows import Rows
-from pertscope.models.base import ResponseModel
 from pertscope.models.adversarial_training import AdversarialPlan
-from pertscope.models.training import DescentPlan, fit
+from pertscope.models.base import ResponseModel
+from pertscope.models.training import DescentPlan, TrainingPlan, fit
 from pertscope.nn.adversarial_module import AdversarialModule
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ class NetworkModel(ResponseModel):
                 "`early_stopping=False` with the `max_epochs` that you want."
             )
         with _own_random_state(seed + 1), _quiet_lightning():
-            plan_class = AdversarialPlan if _has_adversary(self.module) else DescentPlan
+            adversarial = isinstance(self.module, AdversarialModule)
+            plan_class: type[TrainingPlan] = AdversarialPlan if adversarial else DescentPlan
             plan = plan_class(
                 self.module,
                 *self._encode(conditions, part),
@@ -157,10 +158,6 @@ class NetworkModel(ResponseModel):
             self.module = self._build()
         self.module.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
         self.module.eval()
-
-
-def _has_adversary(module: ResponseModule) -> bool:
-    return isinstance(module, AdversarialModule) and module.adversary is not None
 
 
 def _batches(

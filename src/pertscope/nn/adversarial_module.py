@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 import torch
 
@@ -15,68 +15,105 @@ if TYPE_CHECKING:
     from pertscope.nn.adversary import Adversary
 
 
-class AdversarialModule(AutoencoderModule):
-    """Keeps its basal state free of perturbations and covariates, by deceiving an adversary.
-
-    Attributes
-    ----------
-    adversary
-        The opponent; ``None`` trains by :meth:`loss` alone.
-    adversary_weight
-        Of the adversary's loss, which the other networks raise.
-    penalty_weight
-        Of the adversary's gradient penalty, which it lowers.
-    adversary_steps
-        Every so manieth step trains the others, all the rest the adversary.
-    warmup_epochs
-        Epochs without adversary that come first.
-    """
-
-    adversary: Adversary | None
-    adversary_weight: float
-    penalty_weight: float
-    adversary_steps: int
-    warmup_epochs: int
+class BasalModule(AutoencoderModule):
+    """An autoencoder that shows the basal states behind its loss."""
 
     def cell_loss(self, x: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
-        """Loss without the adversary's part, which validation never sees."""
+        """Loss of cells: a mean."""
         return self.cell_loss_and_basal(x, perturbations, covariates)[0]
 
     @abstractmethod
     def cell_loss_and_basal(
         self, x: Tensor, perturbations: Tensor, covariates: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Loss of cells, a mean, and the basal states ``(cells, n_latent)`` that it came from."""
+        """Loss of cells, and the basal states ``(cells, n_latent)`` that it came from."""
+
+
+@final
+class AdversarialModule(AutoencoderModule):
+    """An autoencoder whose basal state is kept free of what was done to the cell.
+
+    An adversary learns to tell perturbations and covariates from the basal state, and the
+    autoencoder to deceive it.
+
+    Parameters
+    ----------
+    autoencoder
+        What predicts. Its own loss validates the model; the adversary has no part in it.
+    adversary
+        The opponent.
+    adversary_weight
+        Weight of the adversary's loss, which the autoencoder raises, against its own loss.
+    penalty_weight
+        Weight of the adversary's gradient penalty against its loss.
+    adversary_steps
+        One step in so many trains the autoencoder, all others the adversary.
+    warmup_epochs
+        Epochs that come first, in which the autoencoder trains alone.
+    """
+
+    def __init__(
+        self,
+        autoencoder: BasalModule,
+        adversary: Adversary,
+        *,
+        adversary_weight: float,
+        penalty_weight: float,
+        adversary_steps: int,
+        warmup_epochs: int,
+    ) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.adversary = adversary
+        self.adversary_weight, self.penalty_weight = adversary_weight, penalty_weight
+        self.adversary_steps, self.warmup_epochs = adversary_steps, warmup_epochs
 
     def generator_loss(
         self, x0: Tensor, x: Tensor, perturbations: Tensor, covariates: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """What all but the adversary lower, and :meth:`loss`, which is a part of it.
+        """What the autoencoder lowers, and its own loss, which is a part of that.
 
-        ``loss - adversary_weight * adversary's loss``: raising the adversary's loss lowers it.
+        ``loss - adversary_weight * adversary's loss``: to lower it is to raise the adversary's.
         """
-        adversary = self._require_adversary()
         cells, applied, context = cells_of_pairs(x0, x, perturbations, covariates)
-        loss, basal = self.cell_loss_and_basal(cells, applied, context)
-        told = adversary.loss(adversary.logits(basal), applied, context)
-        return loss - self.adversary_weight * told, loss
+        loss, basal = self.autoencoder.cell_loss_and_basal(cells, applied, context)
+        fooled = self.adversary.loss(self.adversary.logits(basal), applied, context)
+        return loss - self.adversary_weight * fooled, loss
 
     def adversary_loss(
         self, x0: Tensor, x: Tensor, perturbations: Tensor, covariates: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """What the adversary lowers, and its loss, which is a part of it.
+        """What the adversary lowers, and its loss, which is a part of that.
 
         ``adversary's loss + penalty_weight * penalty``, for basal states taken as they are.
         """
-        adversary = self._require_adversary()
         cells, applied, context = cells_of_pairs(x0, x, perturbations, covariates)
         with torch.no_grad():
-            basal = self.latent(cells, None, context)
-        logits = adversary.logits(basal.requires_grad_())
-        told = adversary.loss(logits, applied, context)
-        return told + self.penalty_weight * adversary.penalty(logits, basal), told
+            basal = self.autoencoder.latent(cells, None, context)
+        logits = self.adversary.logits(basal.requires_grad_())
+        loss = self.adversary.loss(logits, applied, context)
+        return loss + self.penalty_weight * self.adversary.penalty(logits, basal), loss
 
-    def _require_adversary(self) -> Adversary:
-        if self.adversary is None:
-            raise ValueError("this module has no adversary to train against.")
-        return self.adversary
+    def cell_loss(self, x: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
+        """Loss of the autoencoder, without the adversary."""
+        return self.autoencoder.cell_loss(x, perturbations, covariates)
+
+    def encode(self, x0: Tensor, covariates: Tensor) -> Tensor:
+        """State of the control cells, ``(cells, anything)``."""
+        return self.autoencoder.encode(x0, covariates)
+
+    def decode(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
+        """Perturbed expression ``(cells, genes)`` from that state."""
+        return self.autoencoder.decode(state, perturbations, covariates)
+
+    def latent(self, x: Tensor, perturbations: Tensor | None, covariates: Tensor) -> Tensor:
+        """State of cells that the decoder sees, or basal state, ``(cells, n_latent)``."""
+        return self.autoencoder.latent(x, perturbations, covariates)
+
+    def perturbation_embeddings(self) -> Tensor:
+        """What each perturbation is in latent space, ``(perturbations, dimensions)``."""
+        return self.autoencoder.perturbation_embeddings()
+
+    def covariate_embeddings(self) -> Tensor:
+        """What each covariate value is in latent space, ``(covariate values, dimensions)``."""
+        return self.autoencoder.covariate_embeddings()

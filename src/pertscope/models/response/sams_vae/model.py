@@ -33,8 +33,8 @@ class SamsVae(AutoencoderModel):
     :math:`z_i^{basal} \sim N(f_{enc}(x_i, c_i, \sum_t m_t \odot e_t))`,
     :math:`e_t \sim N(\mu_t, \sigma_t)` and :math:`m_t \sim \mathrm{Bernoulli}(\phi_t)`. A mask is
     drawn relaxed (temperature 0.5) and rounded; gradients pass through the rounding. Predictions,
-    validation and embeddings draw nothing: they take :math:`\phi_t \odot \mu_t` and the mean basal
-    state.
+    validation and embeddings draw nothing: they take :math:`\mu_t` where :math:`\phi_t` passes one
+    half, and the mean basal state.
 
     The loss of cell :math:`i` over G genes, with :math:`n_t` training cells of perturbation t, is
 

@@ -77,7 +77,9 @@ class SamsVaeModule(AutoencoderModule):
 
     def cell_loss(self, x: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
         """Mean squared error plus ``2 kl_weight / genes`` times the divergence per cell."""
-        shift = perturbations @ (self._sample() if self.training else self.perturbation_embeddings())
+        shift = perturbations @ (
+            self._sample() if self.training else self.perturbation_embeddings()
+        )
         mean, sd = self._basal(x, shift, covariates)
         z = mean + sd * torch.randn_like(sd) if self.training else mean
         error = functional.mse_loss(self.decoder(z + covariates @ self.covariate_shift + shift), x)
@@ -93,10 +95,10 @@ class SamsVaeModule(AutoencoderModule):
         return basal + covariates @ self.covariate_shift + shift
 
     def perturbation_embeddings(self) -> Tensor:
-        """Mean effects: mean of ``e_t`` times the probability of ``m_t``."""
+        """Mean effects where the mask is more likely open than closed, zeros elsewhere."""
         if self.mask_logits is None:
             return self.effect_mean
-        return self.effect_mean * torch.sigmoid(self.mask_logits)
+        return self.effect_mean * (self.mask_logits > 0)
 
     def covariate_embeddings(self) -> Tensor:
         """How far each covariate value shifts the latent state."""

@@ -1,0 +1,93 @@
+"""Network of :class:`pertscope.models.CPA`."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pertscope.nn.adversarial_module import BasalModule
+from pertscope.nn.mlp import mlp
+
+
+@final
+class CPAModule(BasalModule):
+    """``x = decoder(encoder(x) + p E + c C)``, with embeddings E and C."""
+
+    def __init__(
+        self,
+        n_genes: int,
+        n_perturbations: int,
+        n_covariates: int,
+        *,
+        variational: bool,
+        kl_weight: float,
+        n_hidden: int,
+        n_latent: int,
+        n_layers: int,
+        dropout: float,
+        softplus: bool,
+    ) -> None:
+        super().__init__()
+
+        def net(n_in: int, n_out: int) -> nn.Sequential:
+            return mlp(n_in, n_out, n_hidden=n_hidden, n_layers=n_layers, dropout=dropout)
+
+        self.n_latent, self.variational, self.kl_weight = n_latent, variational, kl_weight
+        self.encoder = net(n_genes, n_latent * (1 + variational))
+        self.perturbations = nn.Linear(n_perturbations, n_latent, bias=False)
+        self.covariates = nn.Linear(n_covariates, n_latent, bias=False) if n_covariates else None
+        self.decoder = net(n_latent, n_genes)
+        self.output = nn.Softplus() if softplus else nn.Identity()
+
+    def encode(self, x0: Tensor, covariates: Tensor) -> Tensor:
+        """Basal state, its mean where it is variational, ``(cells, n_latent)``."""
+        return self.encoder(x0)[:, : self.n_latent]
+
+    def decode(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
+        """Add the embeddings and decode."""
+        return self.output(self.decoder(self._perturbed(state, perturbations, covariates)))
+
+    def latent(self, x: Tensor, perturbations: Tensor | None, covariates: Tensor) -> Tensor:
+        """Basal or perturbed state ``(cells, n_latent)``: a draw in training, else the mean."""
+        basal = self._basal(x)[0]
+        return basal if perturbations is None else self._perturbed(basal, perturbations, covariates)
+
+    def cell_loss_and_basal(
+        self, x: Tensor, perturbations: Tensor, covariates: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mean squared error plus ``2 kl_weight / genes`` times the divergence per cell."""
+        basal, divergence = self._basal(x)
+        error = functional.mse_loss(self.decode(basal, perturbations, covariates), x)
+        return error + 2 * self.kl_weight / x.shape[1] * divergence, basal
+
+    def perturbation_embeddings(self) -> Tensor:
+        """E, ``(perturbations, n_latent)``."""
+        return self.perturbations.weight.T
+
+    def covariate_embeddings(self) -> Tensor:
+        """C, ``(covariate values, n_latent)``."""
+        if self.covariates is None:
+            return self.perturbations.weight.new_zeros(0, self.n_latent)
+        return self.covariates.weight.T
+
+    def _basal(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Basal state, and its mean divergence from a standard normal."""
+        if not self.variational:
+            return self.encoder(x), x.new_zeros(())
+        mean, log_variance = self.encoder(x).chunk(2, dim=1)
+        divergence = standard_normal_divergence(mean, log_variance).mean()
+        if not self.training:
+            return mean, divergence
+        return mean + (log_variance / 2).exp() * torch.randn_like(mean), divergence
+
+    def _perturbed(self, basal: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
+        z = basal + self.perturbations(perturbations)
+        return z if self.covariates is None else z + self.covariates(covariates)
+
+
+def standard_normal_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """``KL(N(mean, variance) || N(0, 1))`` summed over dimensions, ``(cells,)``."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)

@@ -1,0 +1,96 @@
+"""Fit :class:`pertscope.models.Biolord`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pertscope.tl._train_and_predict import train_and_predict
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from pertscope.models.response.biolord.model import Biolord
+
+
+def fit_biolord(
+    adata: AnnData,
+    *,
+    n_hidden: int = 256,
+    n_latent: int = 64,
+    n_layers: int = 1,
+    dropout: float = 0.1,
+    noise: float = 0.1,
+    penalty: float = 100.0,
+    seed: int = 0,
+    key_added: str = "biolord",
+    **train_kwargs: Any,
+) -> Biolord:
+    """Train an autoencoder whose basal state is kept short and noisy, and predict.
+
+    ``x = f_dec([f_enc(x) + noise, f_pert(p), a_c])``; see :class:`pertscope.models.Biolord`.
+
+    Parameters
+    ----------
+    adata
+        Registered, split screen on a log or standardised scale.
+    n_hidden
+        Width of the hidden layers.
+    n_latent
+        Dimensions of the basal state, of the encoded perturbation and of each covariate's vector.
+    n_layers
+        Hidden layers in each perceptron.
+    dropout
+        Share of hidden units dropped in training.
+    noise
+        Standard deviation of the noise on the basal state in training.
+    penalty
+        Weight of the basal state's squared length.
+    seed
+        Seed of weights, order of cells, dropout, matched controls and noise.
+    key_added
+        Name of the prediction.
+    **train_kwargs
+        Passed to :meth:`pertscope.models.Biolord.train`: ``max_epochs``, ``batch_size``, ``lr``,
+        ``accelerator``, ...
+
+    Returns
+    -------
+    The trained model. Writes its prediction of the val and test conditions to
+    ``.uns["pertscope"]["predictions"][key_added]``, an AnnData ``(conditions, genes)``, float32.
+
+    Raises
+    ------
+    KeyError
+        If the screen is not registered or not split.
+    ValueError
+        If it holds counts, the train part is empty, or a setting lies outside its range.
+
+    Examples
+    --------
+    >>> import pertscope as ps
+    >>> adata = ps.datasets.simulate_screen(n_perturbations=8, n_genes=50, seed=0)
+    >>> ps.pp.register(adata, covariate_keys=["cell_type"])
+    >>> ps.pp.normalize(adata)
+    >>> ps.pp.split_transfer(adata)  # doctest: +ELLIPSIS
+           conditions ...
+    >>> model = ps.tl.fit_biolord(adata, max_epochs=1)
+    >>> ps.get.prediction(adata, "biolord").n_vars
+    50
+    """
+    from pertscope.models.response.biolord.model import Biolord
+
+    return train_and_predict(
+        adata,
+        lambda screen: Biolord(
+            screen,
+            n_hidden=n_hidden,
+            n_latent=n_latent,
+            n_layers=n_layers,
+            dropout=dropout,
+            noise=noise,
+            penalty=penalty,
+            seed=seed,
+        ),
+        key_added,
+        **train_kwargs,
+    )

@@ -1,0 +1,110 @@
+"""Fit :class:`pertscope.models.SamsVae`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pertscope.tl._train_and_predict import train_and_predict
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from pertscope.models.response.sams_vae.model import SamsVae
+
+
+def fit_sams_vae(
+    adata: AnnData,
+    *,
+    sparse: bool = True,
+    global_latents: bool = True,
+    mean_field: bool = False,
+    mask_prior_probability: float = 0.01,
+    n_hidden: int = 256,
+    n_latent: int = 64,
+    n_layers: int = 1,
+    dropout: float = 0.1,
+    kl_weight: float = 1.0,
+    seed: int = 0,
+    key_added: str = "sams_vae",
+    **train_kwargs: Any,
+) -> SamsVae:
+    """Train a variational autoencoder with sparse additive shifts, and predict.
+
+    ``z = z_basal + sum_c a_c + sum_t m_t * e_t``, decoded; see :class:`pertscope.models.SamsVae`.
+
+    Parameters
+    ----------
+    adata
+        Registered, split screen on a log or standardised scale.
+    sparse
+        Give every perturbation a mask.
+    global_latents
+        Give every effect a prior and a posterior; otherwise it is a plain embedding.
+    mean_field
+        Keep the applied effects from the encoder of the basal state.
+    mask_prior_probability
+        Expected share of latent dimensions that a perturbation moves.
+    n_hidden
+        Width of the hidden layers.
+    n_latent
+        Dimensions of the latent space.
+    n_layers
+        Hidden layers in encoder and decoder.
+    dropout
+        Share of hidden units dropped in training.
+    kl_weight
+        Weight of the divergences: the variance within a gene that counts as noise.
+    seed
+        Seed of weights, order of cells, dropout, matched controls and latent draws.
+    key_added
+        Name of the prediction.
+    **train_kwargs
+        Passed to :meth:`pertscope.models.SamsVae.train`: ``max_epochs``, ``batch_size``, ``lr``,
+        ``accelerator``, ...
+
+    Returns
+    -------
+    The trained model. Writes its prediction of the val and test conditions to
+    ``.uns["pertscope"]["predictions"][key_added]``, an AnnData ``(conditions, genes)``, float32.
+
+    Raises
+    ------
+    KeyError
+        If the screen is not registered or not split.
+    ValueError
+        If it holds counts, the train part is empty, or a setting lies outside its range.
+
+    Examples
+    --------
+    The form without masks and global latents, SAMS-VAE* (S):
+
+    >>> import pertscope as ps
+    >>> adata = ps.datasets.simulate_screen(n_perturbations=8, n_genes=50, seed=0)
+    >>> ps.pp.register(adata, covariate_keys=["cell_type"])
+    >>> ps.pp.normalize(adata)
+    >>> ps.pp.split_transfer(adata)  # doctest: +ELLIPSIS
+           conditions ...
+    >>> model = ps.tl.fit_sams_vae(adata, sparse=False, global_latents=False, max_epochs=1)
+    >>> ps.get.prediction(adata, "sams_vae").n_vars
+    50
+    """
+    from pertscope.models.response.sams_vae.model import SamsVae
+
+    return train_and_predict(
+        adata,
+        lambda screen: SamsVae(
+            screen,
+            sparse=sparse,
+            global_latents=global_latents,
+            mean_field=mean_field,
+            mask_prior_probability=mask_prior_probability,
+            n_hidden=n_hidden,
+            n_latent=n_latent,
+            n_layers=n_layers,
+            dropout=dropout,
+            kl_weight=kl_weight,
+            seed=seed,
+        ),
+        key_added,
+        **train_kwargs,
+    )
