@@ -35,7 +35,9 @@ def test_against_a_loop(size, kind) -> None:
     codes[(codes == 1) & (batch == 2)] = -1  # a batch without this group
     codes[(codes == 0) & (batch == 4)] = -1  # and one without controls
     means = batch_means(kind(x), codes, batch)
-    found = batch_adjusted_effects(means, np.array([1, 2, 3]), np.zeros(3, int), batch_size=size)
+    found = batch_adjusted_effects(
+        means, np.array([1, 2, 3]), means, np.zeros(3, int), batch_size=size
+    )
     for i, group in enumerate((1, 2, 3)):
         expected = by_loop(x, codes, batch, group, 0, large=size == "large")
         np.testing.assert_allclose(found[i], expected, rtol=1e-12, atol=1e-12)
@@ -47,21 +49,21 @@ def test_auto_looks_at_the_median_condition() -> None:
     codes = np.tile([0, 1, 2], 300)
     means = batch_means(x, codes, batch)
     groups, control = np.array([1, 2]), np.zeros(2, int)
-    auto = batch_adjusted_effects(means, groups, control)
-    large = batch_adjusted_effects(means, groups, control, batch_size="large")
+    auto = batch_adjusted_effects(means, groups, means, control)
+    large = batch_adjusted_effects(means, groups, means, control, batch_size="large")
     np.testing.assert_array_equal(auto, large)  # 100 and 200 cells
     fewer = codes.copy()
     fewer[:500] = -1
     means = batch_means(x, fewer, np.arange(900) % 7)
-    small = batch_adjusted_effects(means, groups, control, batch_size="small")
-    np.testing.assert_array_equal(batch_adjusted_effects(means, groups, control), small)
+    small = batch_adjusted_effects(means, groups, means, control, batch_size="small")
+    np.testing.assert_array_equal(batch_adjusted_effects(means, groups, means, control), small)
 
 
 def test_no_common_batch() -> None:
     x = np.ones((4, 1))
     means = batch_means(x, np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1]))
-    assert np.isnan(batch_adjusted_effects(means, [1], [0], batch_size="large")).all()
-    assert (batch_adjusted_effects(means, [1], [0], batch_size="small") == 0).all()
+    assert np.isnan(batch_adjusted_effects(means, [1], means, [0], batch_size="large")).all()
+    assert (batch_adjusted_effects(means, [1], means, [0], batch_size="small") == 0).all()
 
 
 def test_effects_of_a_screen() -> None:

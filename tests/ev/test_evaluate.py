@@ -220,6 +220,7 @@ def test_devel(devel) -> None:
     for metric in scores:
         better = scores[metric].max() if higher_is_better(metric) else scores[metric].min()
         sign = 1 if higher_is_better(metric) else -1
-        assert table.loc[metric, "floor_name"].nunique() == 1
+        assert len(set(table.loc[metric, "floor_name"])) == 1
         assert sign * bounds["floor", metric] >= sign * better - 1e-4
-        assert sign * bounds["ceiling", metric] > sign * bounds["floor", metric]
+        if "rank" not in metric:  # half the cells rank worse than a perfect sum of effects
+            assert sign * bounds["ceiling", metric] > sign * bounds["floor", metric]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from tests._core.test_bootstrap import expanded
 from tests.ev.judged import random_means, screen, values, with_random
 from tests.helpers import dense, fingerprint, refused
 
@@ -67,7 +68,7 @@ def test_choice_of_metrics(adata) -> None:
 
 
 def test_interval(adata) -> None:
-    """Near SciPy's percentile bootstrap; wider with more confidence; the seed decides."""
+    """Near SciPy's, of the expanded level; wider with more confidence; the seed decides."""
     table = ps.get.scores(adata)
     for metric, statistic in (("rmse", "mean"), ("pearson", "effect")):
         value = values(adata, "error_metrics", metric, statistic, "second").to_numpy()
@@ -77,7 +78,7 @@ def test_interval(adata) -> None:
             want = stats.bootstrap(
                 (value,),
                 np.mean,
-                confidence_level=confidence,
+                confidence_level=expanded(confidence, len(value)),
                 n_resamples=5000,
                 method="percentile",
                 rng=1,

@@ -48,6 +48,35 @@ def small_screen(split: str = "combinations") -> AnnData:
     return _screen(split).copy()
 
 
+@functools.cache
+def _additive_screen() -> AnnData:
+    adata = ps.datasets.simulate_screen(
+        n_perturbations=10,
+        n_combinations=24,
+        n_genes=60,
+        n_cells_per_condition=20,
+        n_controls=100,
+        covariates=("A",),
+        effect_size=0.8,
+        shared_effect=0.3,
+        guide_efficiency=1.0,
+        fraction_interacting=0.0,
+        seed=2,
+    )
+    ps.pp.register(adata, covariate_keys=["cell_type"])
+    ps.pp.normalize(adata)
+    with contextlib.redirect_stdout(io.StringIO()):
+        ps.pp.split_combinations(adata)
+    for name in ("no_change", "mean_effect"):
+        getattr(ps.tl, f"fit_{name}")(adata)
+    return adata
+
+
+def additive_screen() -> AnnData:
+    """Strong, purely additive effects of 10 perturbations, combinations held out, two floors."""
+    return _additive_screen().copy()
+
+
 def make(name: str, adata: AnnData, **settings: Any) -> ResponseModel:
     """Model of the registry, tiny, not trained."""
     return MODELS[name].load()(adata, **TINY.get(name, {}), **settings)

@@ -115,7 +115,7 @@ def counts() -> ad.AnnData:
         (with_value(-np.inf), ValueError, r"NaN or infinite values, in 'x\|B'"),
         (predict(["control", "control"]), ValueError, "no rows but controls"),
         (predict([]), ValueError, "no rows"),
-        (counts(), ValueError, "prediction 'mine' holds integer counts, the screen does not"),
+        (counts(), ValueError, "the prediction holds integer counts, the screen does not"),
         (np.ones((2, 5)), TypeError, "expected an AnnData, got ndarray"),
     ],
 )

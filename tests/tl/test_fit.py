@@ -67,6 +67,17 @@ def test_settings_arrive(name) -> None:
             "softplus": True,
             "seed": 5,
         },
+        "sams_vae": {
+            "sparse": False,
+            "global_latents": False,
+            "mean_field": True,
+            "mask_prior_probability": 0.1,
+            "n_layers": 2,
+            "dropout": 0.3,
+            "kl_weight": 0.5,
+            "seed": 5,
+        },
+        "biolord": {"n_layers": 2, "dropout": 0.3, "noise": 0.2, "penalty": 1.0, "seed": 5},
     }.get(name, {})
     adata = small_screen()
     model = fit(name, adata, key_added="mine", **settings)

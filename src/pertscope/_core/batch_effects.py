@@ -64,7 +64,12 @@ def batch_means(
 
 
 def batch_adjusted_effects(
-    means: BatchMeans, groups: np.ndarray, control_groups: np.ndarray, *, batch_size: str = "auto"
+    means: BatchMeans,
+    groups: np.ndarray,
+    controls: BatchMeans,
+    control_groups: np.ndarray,
+    *,
+    batch_size: str = "auto",
 ) -> np.ndarray:
     """Batch-adjusted average treatment effects (BA-ATE), float64 ``(conditions, genes)``.
 
@@ -83,7 +88,7 @@ def batch_adjusted_effects(
         batch_size = "large" if cells.size and np.median(cells) >= LARGE_BATCH else "small"
     effects = np.full((len(groups), means.mean.shape[1]), np.nan)
     for i, (group, control) in enumerate(zip(groups, control_groups, strict=True)):
-        (batches, x), (control_batches, x_0) = means.of(group), means.of(control)
+        (batches, x), (control_batches, x_0) = means.of(group), controls.of(control)
         if batch_size == "small":
             effects[i] = x.mean(axis=0) - x_0.mean(axis=0)
             continue

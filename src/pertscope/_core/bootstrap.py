@@ -10,10 +10,18 @@ N_RESAMPLES = 2000
 def bootstrap_interval(
     values: np.ndarray, *, confidence: float = 0.95, seed: int = 0
 ) -> tuple[float, float, float, int]:
-    """Mean, lower and upper end of its percentile bootstrap interval, and number of values.
+    """Mean, lower and upper end of its bootstrap interval, and number of values.
+
+    Percentiles of the resampled means, expanded as far as Student's t is wider than the normal
+    distribution and the sample's variance is too small: tails of ``Phi(-sqrt(n / (n - 1)) t)`` in
+    place of ``(1 - confidence) / 2``, t its quantile with n - 1 degrees of freedom. Plain
+    percentiles cover too seldom where values are few (Hesterberg, The American Statistician 69,
+    2015).
 
     NaN are left out; the interval of fewer than two values is undefined.
     """
+    from scipy.special import ndtr, stdtrit
+
     values = values[~np.isnan(values)]
     n = len(values)
     if n == 0:
@@ -28,6 +36,7 @@ def bootstrap_interval(
             for rows in np.diff(np.linspace(0, N_RESAMPLES, 1 + -(-n // 1000)).astype(int))
         ]
     )
-    tail = 100 * (1 - confidence) / 2
+    t = stdtrit(n - 1, (1 + confidence) / 2)
+    tail = 100 * ndtr(-np.sqrt(n / (n - 1)) * t)
     low, high = np.percentile(means, [tail, 100 - tail])
     return mean, float(low), float(high), n

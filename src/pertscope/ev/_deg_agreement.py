@@ -189,7 +189,8 @@ def fold_spearman(
     y = np.where(known, b.mid_rank() - centre, 0.0)
     scale = np.sqrt(np.einsum("ij,ij->i", x, x)) * np.sqrt(np.einsum("ij,ij->i", y, y))
     r = np.einsum("ij,ij->i", x, y)
-    return np.divide(r, scale, out=np.full(len(r), np.nan), where=scale > 0)
+    r = np.divide(r, scale, out=np.full(len(r), np.nan), where=scale > 0)
+    return np.clip(r, -1, 1)
 
 
 def count_spearman(

@@ -14,6 +14,7 @@ from pertscope._core import keys
 from pertscope._core.conditions import (
     Conditions,
     conditions_of,
+    label_column,
     match_conditions,
     screen_conditions,
 )
@@ -107,7 +108,7 @@ def observe(adata: AnnData, split: str | None, *, with_training: bool = False) -
     codes = np.where(needed[conditions.codes], conditions.codes, -1)
     batch = None
     if screen.batch_key is not None and screen.batch_key in adata.obs:
-        batch = adata.obs[screen.batch_key].astype("category").cat.codes.to_numpy(np.int64)
+        batch = label_column(adata.obs, screen.batch_key).codes.astype(np.int64)
     populations = Populations(
         matrix_of(adata, screen.layer), codes, len(conditions), adata.var_names, batch=batch
     )

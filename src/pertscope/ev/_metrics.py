@@ -68,7 +68,7 @@ def pairs(metrics: Iterable[str], statistics: Iterable[str]) -> list[tuple[str, 
 
 
 def better(metric: str) -> str:
-    """Direction of a metric in a word: ``"higher"``, ``"lower"``, or ``"neither"``, as of a diagnosis."""
+    """Direction of a metric: ``"higher"``, ``"lower"``, or, of a diagnosis, ``"neither"``."""
     return {True: "higher", False: "lower", None: "neither"}[METRICS[metric].higher_is_better]
 
 

@@ -69,10 +69,11 @@ def _change(side: Side, statistic: str, options: Options) -> np.ndarray:
 def _batch_adjusted(side: Side) -> np.ndarray:
     """BA-ATE; a prediction, which has no batches, against the mean of the controls' batches."""
     controls = side.controls.batch_means
-    if side.populations is side.controls:
-        return batch_adjusted_effects(controls, side.groups, side.control_groups)
-    means = [controls.of(group)[1].mean(axis=0) for group in side.control_groups]
-    return side.moments.mean - np.array(means)
+    if side.populations.batch is not None:
+        means = side.populations.batch_means
+        return batch_adjusted_effects(means, side.groups, controls, side.control_groups)
+    control = [controls.of(group)[1].mean(axis=0) for group in side.control_groups]
+    return side.moments.mean - np.array(control)
 
 
 def _spread(side: Side, statistic: str) -> np.ndarray:

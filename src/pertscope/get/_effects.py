@@ -78,7 +78,7 @@ def effects(adata: AnnData, *, statistic: str = "effect", batch_size: str = "aut
             raise ValueError("'ba_ate' compares within batches: register the screen's `batch_key`.")
         batch = label_column(adata.obs, screen.batch_key).codes.astype(np.int64)
         means = batch_means(x, found.codes, batch, names=genes)
-        values = batch_adjusted_effects(means, kept, controls, batch_size=batch_size)
+        values = batch_adjusted_effects(means, kept, means, controls, batch_size=batch_size)
     else:
         mean = moments(x, found.codes, len(found), names=genes).mean
         if statistic == "logfc":

@@ -31,7 +31,8 @@ def scores(
 ) -> pd.DataFrame:
     """Join all score tables of a screen into one table of predictions x metrics.
 
-    Each score is the mean over conditions, with a percentile bootstrap interval over conditions.
+    Each score is the mean over conditions, with a bootstrap interval over conditions, expanded
+    percentiles, which cover as they should for few conditions as well.
     Conditions for which a metric is undefined do not enter its mean; how many entered is part of
     the table.
 

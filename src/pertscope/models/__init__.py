@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from pertscope.models.response.linear.model import Linear
     from pertscope.models.response.mean_effect import MeanEffect
     from pertscope.models.response.no_change import NoChange
-    from pertscope.models.response.sams_vae.model import SamsVae
+    from pertscope.models.response.sams_vae.model import SAMSVAE
 
 __all__ = [
+    "SAMSVAE",
     "Additive",
     "Bilinear",
     "Biolord",
@@ -27,7 +28,6 @@ __all__ = [
     "Linear",
     "MeanEffect",
     "NoChange",
-    "SamsVae",
 ]
 
 _ENTRIES = {entry.class_name: entry for entry in MODELS.values()}

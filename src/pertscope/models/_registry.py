@@ -104,7 +104,7 @@ MODELS: dict[str, ModelEntry] = {
         PERTURBENCH,
     ),
     "sams_vae": ModelEntry(
-        "SamsVae",
+        "SAMSVAE",
         "sams_vae.model",
         "Adds masked effects to a basal state in the latent space of an autoencoder.",
         "Needs every perturbation in training, and many steps to decide its masks.",

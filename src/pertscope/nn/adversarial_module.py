@@ -77,7 +77,8 @@ class AdversarialModule(AutoencoderModule):
         """
         cells, applied, context = cells_of_pairs(x0, x, perturbations, covariates)
         loss, basal = self.autoencoder.cell_loss_and_basal(cells, applied, context)
-        fooled = self.adversary.loss(self.adversary.logits(basal), applied, context)
+        logits = self.adversary.logits(self.adversary.look(basal))
+        fooled = self.adversary.loss(logits, applied, context)
         return loss - self.adversary_weight * fooled, loss
 
     def adversary_loss(
@@ -89,10 +90,10 @@ class AdversarialModule(AutoencoderModule):
         """
         cells, applied, context = cells_of_pairs(x0, x, perturbations, covariates)
         with torch.no_grad():
-            basal = self.autoencoder.latent(cells, None, context)
-        logits = self.adversary.logits(basal.requires_grad_())
+            seen = self.adversary.look(self.autoencoder.latent(cells, None, context))
+        logits = self.adversary.logits(seen.requires_grad_())
         loss = self.adversary.loss(logits, applied, context)
-        return loss + self.penalty_weight * self.adversary.penalty(logits, basal), loss
+        return loss + self.penalty_weight * self.adversary.penalty(logits, seen), loss
 
     def cell_loss(self, x: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
         """Loss of the autoencoder, without the adversary."""

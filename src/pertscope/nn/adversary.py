@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 class Adversary(nn.Module):
     """Tells perturbations and covariates from a latent state, by a perceptron for each target.
 
+    It sees the state standardised over the cells of the batch: otherwise the encoder could deceive
+    it by making the state small, and leave in it all that it should not say.
+
     Parameters
     ----------
     n_latent
@@ -47,9 +50,13 @@ class Adversary(nn.Module):
             for n in (n_perturbations, *covariate_sizes)
         )
 
-    def logits(self, z: Tensor) -> list[Tensor]:
+    def look(self, z: Tensor) -> Tensor:
+        """Latent states ``(cells, n_latent)`` as the perceptrons see them: mean 0, variance 1."""
+        return functional.batch_norm(z, None, None, training=True, eps=1e-10)
+
+    def logits(self, seen: Tensor) -> list[Tensor]:
         """Of perturbations, then of each covariate, ``(cells, values)``."""
-        return [head(z) for head in self.heads]
+        return [head(seen) for head in self.heads]
 
     def loss(self, logits: Sequence[Tensor], perturbations: Tensor, covariates: Tensor) -> Tensor:
         """Negative log-likelihood of what was done to a cell, in nats: a mean over cells.
@@ -66,13 +73,13 @@ class Adversary(nn.Module):
             loss = loss + functional.cross_entropy(predicted, block)
         return loss
 
-    def penalty(self, logits: Sequence[Tensor], z: Tensor) -> Tensor:
-        """Squared gradient of each target's summed logits, a mean over cells and dimensions of z.
+    def penalty(self, logits: Sequence[Tensor], seen: Tensor) -> Tensor:
+        """Squared gradients of each target's summed logits: a mean over cells and dimensions.
 
-        ``sum_t mean |d sum(logits_t) / d z|^2``: an adversary that is smooth in z gives gradients
+        ``sum_t mean (d sum_k logits_tk / d seen)^2``: an adversary that is smooth gives gradients
         that the encoder can follow.
         """
         gradients = [
-            torch.autograd.grad(target.sum(), z, create_graph=True)[0] for target in logits
+            torch.autograd.grad(target.sum(), seen, create_graph=True)[0] for target in logits
         ]
         return torch.stack([g.square().mean() for g in gradients]).sum()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from pertscope._core.conditions import conditions_of, match_conditions, screen_conditions
 from pertscope._core.keys import check_key
-from pertscope._core.matrix import looks_like_counts, matrix_of
 from pertscope._core.messages import listed
 from pertscope._core.predictions import align_prediction, store_prediction
 from pertscope._core.screen import Screen, require_actual, require_anndata
@@ -68,12 +67,7 @@ def add_prediction(adata: AnnData, prediction: AnnData, key: str) -> None:
     screen = Screen.of(adata)
     require_anndata(prediction)
     check_key(key, "key")
-    aligned = align_prediction(prediction, adata, screen)
-    if looks_like_counts(aligned.X) and not looks_like_counts(matrix_of(adata, screen.layer)):
-        raise ValueError(
-            f"prediction {key!r} holds integer counts, the screen does not: put it on the screen's "
-            "scale, log1p of counts per ten thousand."
-        )
+    aligned = align_prediction(prediction, adata, screen, check_scale=True)
     extra = prediction.var_names.difference(adata.var_names)
     if len(extra):
         warnings.warn(

@@ -1,4 +1,4 @@
-"""Fit :class:`pertscope.models.SamsVae`."""
+"""Fit :class:`pertscope.models.SAMSVAE`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pertscope.tl._train_and_predict import train_and_predict
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from pertscope.models.response.sams_vae.model import SamsVae
+    from pertscope.models.response.sams_vae.model import SAMSVAE
 
 
 def fit_sams_vae(
@@ -27,10 +27,10 @@ def fit_sams_vae(
     seed: int = 0,
     key_added: str = "sams_vae",
     **train_kwargs: Any,
-) -> SamsVae:
+) -> SAMSVAE:
     """Train a variational autoencoder with sparse additive shifts, and predict.
 
-    ``z = z_basal + sum_c a_c + sum_t m_t * e_t``, decoded; see :class:`pertscope.models.SamsVae`.
+    ``z = z_basal + sum_c a_c + sum_t m_t * e_t``, decoded; see :class:`pertscope.models.SAMSVAE`.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def fit_sams_vae(
     key_added
         Name of the prediction.
     **train_kwargs
-        Passed to :meth:`pertscope.models.SamsVae.train`: ``max_epochs``, ``batch_size``, ``lr``,
+        Passed to :meth:`pertscope.models.SAMSVAE.train`: ``max_epochs``, ``batch_size``, ``lr``,
         ``accelerator``, ...
 
     Returns
@@ -88,11 +88,11 @@ def fit_sams_vae(
     >>> ps.get.prediction(adata, "sams_vae").n_vars
     50
     """
-    from pertscope.models.response.sams_vae.model import SamsVae
+    from pertscope.models.response.sams_vae.model import SAMSVAE
 
     return train_and_predict(
         adata,
-        lambda screen: SamsVae(
+        lambda screen: SAMSVAE(
             screen,
             sparse=sparse,
             global_latents=global_latents,

@@ -11,14 +11,14 @@ from pertscope._core.conditions import screen_conditions
 from pertscope._core.keys import TRAIN
 from pertscope._core.splits import split_of
 from pertscope.models.autoencoder import AutoencoderModel
-from pertscope.models.response.sams_vae.module import SamsVaeModule
+from pertscope.models.response.sams_vae.module import SAMSVAEModule
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
 @final
-class SamsVae(AutoencoderModel):
+class SAMSVAE(AutoencoderModel):
     r"""Variational autoencoder with sparse additive shifts (SAMS-VAE*).
 
     The state of cell :math:`i` is its basal state, plus a shift for every covariate value, plus a
@@ -89,11 +89,11 @@ class SamsVae(AutoencoderModel):
     --------
     >>> import pertscope as ps
     >>> adata = ps.datasets.simulate_screen(n_perturbations=6, n_genes=30, seed=0)
-    >>> ps.models.SamsVae.setup_anndata(adata, covariate_keys=["cell_type"])
+    >>> ps.models.SAMSVAE.setup_anndata(adata, covariate_keys=["cell_type"])
     >>> ps.pp.normalize(adata)
     >>> ps.pp.split_transfer(adata)  # doctest: +ELLIPSIS
            conditions ...
-    >>> model = ps.models.SamsVae(adata, n_hidden=32, n_latent=8)
+    >>> model = ps.models.SAMSVAE(adata, n_hidden=32, n_latent=8)
     >>> model.train(max_epochs=1)
     >>> model.get_perturbation_embeddings().shape
     (6, 8)
@@ -101,7 +101,7 @@ class SamsVae(AutoencoderModel):
 
     name: ClassVar[str] = "sams_vae"
     affine: ClassVar[bool] = False
-    module: SamsVaeModule
+    module: SAMSVAEModule
 
     def __init__(
         self,
@@ -140,10 +140,10 @@ class SamsVae(AutoencoderModel):
         )
         self.module.n_cells.copy_(torch.from_numpy(self._training_cells()))
 
-    def _build(self) -> SamsVaeModule:
+    def _build(self) -> SAMSVAEModule:
         v = self.vocabulary
         settings = {k: s for k, s in self.settings.items() if k != "seed"}
-        return SamsVaeModule(len(self.genes), len(v.perturbations), v.n_covariates, **settings)
+        return SAMSVAEModule(len(self.genes), len(v.perturbations), v.n_covariates, **settings)
 
     def _training_cells(self) -> np.ndarray:
         """Training cells of each perturbation, alone and in combinations, float32."""

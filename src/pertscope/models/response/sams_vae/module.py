@@ -1,4 +1,4 @@
-"""Network of :class:`pertscope.models.SamsVae`."""
+"""Network of :class:`pertscope.models.SAMSVAE`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import RelaxedBernoulli
 from torch.nn import functional
 
 from pertscope.nn.autoencoder_module import AutoencoderModule
@@ -18,7 +17,7 @@ START_SD = 0.1  # of the posterior of effects, whose means start as draws from t
 
 
 @final
-class SamsVaeModule(AutoencoderModule):
+class SAMSVAEModule(AutoencoderModule):
     """``z = z_basal + covariates + sum_t m_t * e_t``, decoded.
 
     Attributes
@@ -73,16 +72,15 @@ class SamsVaeModule(AutoencoderModule):
     def decode(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
         """Add covariates and mean effects in latent space and decode."""
         shift = perturbations @ self.perturbation_embeddings()
-        return self.decoder(state + covariates @ self.covariate_shift + shift)
+        return self.decoder(self._state(state, shift, covariates))
 
     def cell_loss(self, x: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
         """Mean squared error plus ``2 kl_weight / genes`` times the divergence per cell."""
-        shift = perturbations @ (
-            self._sample() if self.training else self.perturbation_embeddings()
-        )
+        effects = self._sample() if self.training else self.perturbation_embeddings()
+        shift = perturbations @ effects
         mean, sd = self._basal(x, shift, covariates)
-        z = mean + sd * torch.randn_like(sd) if self.training else mean
-        error = functional.mse_loss(self.decoder(z + covariates @ self.covariate_shift + shift), x)
+        basal = mean + sd * torch.randn_like(sd) if self.training else mean
+        error = functional.mse_loss(self.decoder(self._state(basal, shift, covariates)), x)
         divergence = (kl_normal(mean, sd).sum(dim=1) + self.global_kl(perturbations)).mean()
         return error + 2 * self.kl_weight / x.shape[1] * divergence
 
@@ -91,8 +89,7 @@ class SamsVaeModule(AutoencoderModule):
         if perturbations is None:
             return self.encode(x, covariates)
         shift = perturbations @ self.perturbation_embeddings()
-        basal = self._basal(x, shift, covariates)[0]
-        return basal + covariates @ self.covariate_shift + shift
+        return self._state(self._basal(x, shift, covariates)[0], shift, covariates)
 
     def perturbation_embeddings(self) -> Tensor:
         """Mean effects where the mask is more likely open than closed, zeros elsewhere."""
@@ -125,13 +122,14 @@ class SamsVaeModule(AutoencoderModule):
             effect = effect + functional.softplus(self.effect_raw_sd) * torch.randn_like(effect)
         if self.mask_logits is None:
             return effect
-        relaxed = RelaxedBernoulli(
-            torch.tensor(TEMPERATURE, device=effect.device),
-            logits=self.mask_logits,
-            validate_args=False,
-        ).rsample()
+        noise = torch.rand_like(effect).logit(eps=1e-6)
+        relaxed = torch.sigmoid((self.mask_logits + noise) / TEMPERATURE)
         hard = (relaxed > 0.5).to(relaxed.dtype)
         return effect * (hard + relaxed - relaxed.detach())  # hard, with the gradient of relaxed
+
+    def _state(self, basal: Tensor, shift: Tensor, covariates: Tensor) -> Tensor:
+        """What the decoder sees, ``(cells, n_latent)``."""
+        return basal + covariates @ self.covariate_shift + shift
 
     def _basal(self, x: Tensor, shift: Tensor, covariates: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the basal state, each ``(cells, n_latent)``."""
