@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pertscope.models.response.additive import Additive
     from pertscope.models.response.bilinear import Bilinear
     from pertscope.models.response.biolord.model import Biolord
+    from pertscope.models.response.cpa.model import CPA
     from pertscope.models.response.decoder_only.model import DecoderOnly
     from pertscope.models.response.latent_additive.model import LatentAdditive
     from pertscope.models.response.linear.model import Linear
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pertscope.models.response.sams_vae.model import SAMSVAE
 
 __all__ = [
+    "CPA",
     "SAMSVAE",
     "Additive",
     "Bilinear",

@@ -103,6 +103,14 @@ MODELS: dict[str, ModelEntry] = {
         True,
         PERTURBENCH,
     ),
+    "cpa": ModelEntry(
+        "CPA",
+        "cpa.model",
+        "Adds embeddings to a basal state that an adversary keeps free of them, and decodes.",
+        "Needs every perturbation in training, and many epochs for two players who take turns.",
+        True,
+        "Lotfollahi et al., Molecular Systems Biology (2023); " + PERTURBENCH,
+    ),
     "sams_vae": ModelEntry(
         "SAMSVAE",
         "sams_vae.model",

@@ -29,8 +29,8 @@ class Adversary(nn.Module):
         Length of the multi-hot perturbations, the first target.
     covariate_sizes
         Values of each covariate: the lengths of its one-hot blocks, a target each.
-    n_hidden, n_layers, dropout
-        Of each perceptron.
+    n_hidden, n_layers
+        Of each perceptron. They have no dropout: a penalty holds them back already.
     """
 
     def __init__(
@@ -41,12 +41,11 @@ class Adversary(nn.Module):
         *,
         n_hidden: int,
         n_layers: int,
-        dropout: float,
     ) -> None:
         super().__init__()
         self.covariate_sizes = list(covariate_sizes)
         self.heads = nn.ModuleList(
-            mlp(n_latent, n, n_hidden=n_hidden, n_layers=n_layers, dropout=dropout)
+            mlp(n_latent, n, n_hidden=n_hidden, n_layers=n_layers, dropout=0.0)
             for n in (n_perturbations, *covariate_sizes)
         )
 

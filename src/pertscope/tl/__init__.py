@@ -3,6 +3,7 @@
 from pertscope.tl._fit_additive import fit_additive
 from pertscope.tl._fit_bilinear import fit_bilinear
 from pertscope.tl._fit_biolord import fit_biolord
+from pertscope.tl._fit_cpa import fit_cpa
 from pertscope.tl._fit_decoder_only import fit_decoder_only
 from pertscope.tl._fit_latent_additive import fit_latent_additive
 from pertscope.tl._fit_linear import fit_linear
@@ -15,6 +16,7 @@ __all__ = [
     "fit_additive",
     "fit_bilinear",
     "fit_biolord",
+    "fit_cpa",
     "fit_decoder_only",
     "fit_latent_additive",
     "fit_linear",

@@ -177,7 +177,6 @@ class CPA(AutoencoderModel):
             [len(values) for values in v.covariates.values()],
             n_hidden=s["n_hidden_adversary"],
             n_layers=s["n_layers_adversary"],
-            dropout=s["dropout"],
         )
         return AdversarialModule(
             autoencoder,

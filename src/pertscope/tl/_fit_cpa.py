@@ -1,0 +1,129 @@
+"""Fit :class:`pertscope.models.CPA`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pertscope.tl._train_and_predict import train_and_predict
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from pertscope.models.response.cpa.model import CPA
+
+
+def fit_cpa(
+    adata: AnnData,
+    *,
+    adversarial: bool = True,
+    variational: bool = False,
+    n_hidden: int = 256,
+    n_latent: int = 64,
+    n_layers: int = 2,
+    n_hidden_adversary: int = 128,
+    n_layers_adversary: int = 2,
+    dropout: float = 0.1,
+    kl_weight: float = 1.0,
+    adversary_weight: float = 1.0,
+    penalty_weight: float = 1.0,
+    adversary_steps: int = 5,
+    warmup_epochs: int = 5,
+    softplus: bool = False,
+    seed: int = 0,
+    key_added: str = "cpa",
+    **train_kwargs: Any,
+) -> CPA:
+    """Train a compositional perturbation autoencoder, and predict.
+
+    ``x = f_dec(f_enc(x) + p E + c C)``, where an adversary keeps the basal state ``f_enc(x)`` free
+    of perturbation p and covariates c; see :class:`pertscope.models.CPA`.
+
+    Parameters
+    ----------
+    adata
+        Registered, split screen on a log or standardised scale.
+    adversarial
+        Train against the adversary; otherwise there is none ("CPA (noAdv)").
+    variational
+        Draw basal states from normal distributions, held near the standard normal.
+    n_hidden
+        Width of the hidden layers of encoder and decoder.
+    n_latent
+        Dimensions of the latent space.
+    n_layers
+        Hidden layers of the encoder, and of the decoder.
+    n_hidden_adversary
+        Width of the adversary's hidden layers.
+    n_layers_adversary
+        Hidden layers of the adversary.
+    dropout
+        Share of hidden units of encoder and decoder dropped in training.
+    kl_weight
+        Weight of the divergence, where `variational`.
+    adversary_weight
+        Weight of the adversary's loss against the reconstruction.
+    penalty_weight
+        Weight of the adversary's gradient penalty against its loss.
+    adversary_steps
+        One step in so many is the autoencoder's, all others are the adversary's: 2 or more.
+    warmup_epochs
+        Epochs without adversary that come first.
+    softplus
+        Force the output to be positive.
+    seed
+        Seed of weights, order of cells, dropout, draws and matched controls.
+    key_added
+        Name of the prediction.
+    **train_kwargs
+        Passed to :meth:`pertscope.models.CPA.train`: ``max_epochs``, ``batch_size``, ``lr``,
+        ``patience``, ``accelerator``, ...
+
+    Returns
+    -------
+    The trained model. Writes its prediction of the val and test conditions to
+    ``.uns["pertscope"]["predictions"][key_added]``, an AnnData ``(conditions, genes)``, float32.
+
+    Raises
+    ------
+    KeyError
+        If the screen is not registered or not split.
+    ValueError
+        If it holds counts, the train part is empty, or a weight is negative.
+
+    Examples
+    --------
+    >>> import pertscope as ps
+    >>> adata = ps.datasets.simulate_screen(n_perturbations=8, n_genes=50, seed=0)
+    >>> ps.pp.register(adata, covariate_keys=["cell_type"])
+    >>> ps.pp.normalize(adata)
+    >>> ps.pp.split_transfer(adata)  # doctest: +ELLIPSIS
+           conditions ...
+    >>> model = ps.tl.fit_cpa(adata, max_epochs=2, warmup_epochs=1)
+    >>> ps.get.prediction(adata, "cpa").n_vars
+    50
+    """
+    from pertscope.models.response.cpa.model import CPA
+
+    return train_and_predict(
+        adata,
+        lambda screen: CPA(
+            screen,
+            adversarial=adversarial,
+            variational=variational,
+            n_hidden=n_hidden,
+            n_latent=n_latent,
+            n_layers=n_layers,
+            n_hidden_adversary=n_hidden_adversary,
+            n_layers_adversary=n_layers_adversary,
+            dropout=dropout,
+            kl_weight=kl_weight,
+            adversary_weight=adversary_weight,
+            penalty_weight=penalty_weight,
+            adversary_steps=adversary_steps,
+            warmup_epochs=warmup_epochs,
+            softplus=softplus,
+            seed=seed,
+        ),
+        key_added,
+        **train_kwargs,
+    )
