@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.helpers import make_screen
 
 from pertscope._core.conditions import (
     ambiguous_labels,
@@ -130,3 +131,12 @@ def test_matching_ignores_the_order_of_parts(label, row) -> None:
 )
 def test_ambiguous_labels(labels, separator, pairs) -> None:
     assert ambiguous_labels(labels, Screen(combination_separator=separator)) == pairs
+
+
+def test_index_named_like_a_column() -> None:
+    adata = make_screen()
+    adata.obs.index.name = "perturbation"
+    expected = conditions_of(adata.obs.rename_axis(None), Screen.of(adata))
+    found = conditions_of(adata.obs, Screen.of(adata))
+    pd.testing.assert_frame_equal(found.table, expected.table)
+    np.testing.assert_array_equal(found.codes, expected.codes)

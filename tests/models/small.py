@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TINY: dict[str, dict[str, Any]] = {
     "latent_additive": {"n_hidden": 8, "n_latent": 4},
     "decoder_only": {"n_hidden": 8},
+    "cpa": {"n_hidden": 8, "n_latent": 4, "n_hidden_adversary": 8},
     "sams_vae": {"n_hidden": 8, "n_latent": 4},
     "biolord": {"n_hidden": 8, "n_latent": 4},
 }

@@ -131,7 +131,7 @@ def conditions_of(obs: pd.DataFrame, screen: Screen) -> Conditions:
     columns = {}
     for key in screen.condition_keys:
         columns[key] = label_column(obs, key)
-    frame = pd.DataFrame(columns, index=obs.index)
+    frame = pd.DataFrame(columns)  # without the index of obs, which may be named like a column
     groups = frame.groupby(screen.condition_keys, sort=True, observed=True)
     codes = groups.ngroup().to_numpy(np.int64)
     table = frame.iloc[np.unique(codes, return_index=True)[1]].astype(str).reset_index(drop=True)

@@ -33,11 +33,12 @@ class CPA(AutoencoderModel):
         \text{autoencoder:}\quad & \lVert x - \hat x \rVert^2 / 2
             + w_\mathrm{KL}\,\mathrm{KL} - w_\mathrm{adv}\,A \\
         \text{adversary:}\quad & A + w_\mathrm{pen}
-            \sum_t \mathrm{mean} \Big(\frac{\partial \sum_k a_{tk}}{\partial z_\mathrm{basal}}\Big)^2
+            \sum_t \mathrm{mean} \Big(\frac{\partial \sum_k a_{tk}}{\partial \tilde z}\Big)^2
 
     A is the adversary's negative log-likelihood of a cell: binary cross-entropy summed over
-    perturbations, plus the cross-entropy of each covariate. :math:`a_t` are its logits of target t;
-    the mean is over cells and dimensions. All terms of the first line are in nats per cell; the
+    perturbations, plus the cross-entropy of each covariate. :math:`a_t` are its logits of target t
+    and :math:`\tilde z` is the basal state, standardised over the batch, that it sees (a state
+    could deceive it by being small); the mean is over cells and dimensions. All terms of the first line are in nats per cell; the
     loss that is reported is that line divided by half the number of genes, so that without its
     last two terms it is the mean squared error. Validation leaves the adversary out.
 
@@ -121,7 +122,7 @@ class CPA(AutoencoderModel):
         kl_weight: float = 1.0,
         adversary_weight: float = 1.0,
         penalty_weight: float = 1.0,
-        adversary_steps: int = 3,
+        adversary_steps: int = 5,
         warmup_epochs: int = 5,
         softplus: bool = False,
         seed: int = 0,
