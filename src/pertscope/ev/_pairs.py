@@ -1,8 +1,8 @@
 """Sums over all pairs of cells, a tile of squared distances at a time.
 
-A squared distance is one inner product, ``(-2a, |a|^2, 1) . (b, 1, |b|^2)``, so a tile of them is
-one matrix product, dense or sparse. Cells that are dense are moved to a common centre first, which
-changes no distance and spares digits. Cells that are sparse stay so; only the tile is dense.
+``|a - b|^2 = |a|^2 + |b|^2 - 2 a.b``, so a tile of them is one matrix product. Cells that are dense
+are moved to a common centre first, which changes no distance and spares digits. Cells that are
+sparse stay so, but for one tile of the right side.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 TILE = 512
 """Cells per side of a tile: 2 MiB of float64, which caches hold."""
+
+DENSE_BYTES = 2**26
+"""A right side of fewer bytes is made dense once, a larger one tile by tile as it is used."""
 
 
 def population(x: Any, name: str) -> Any:
@@ -51,37 +54,56 @@ def centre_of(*cells: Any) -> np.ndarray | None:
 
 
 def left_tiles(x: Any, centre: np.ndarray | None) -> Iterator[Any]:
-    """Rows ``(-2a, |a|^2, 1)`` of cells a, `TILE` at a time."""
-    for block, square in _blocks(x, centre):
-        yield _beside(-2 * block, square, np.ones_like(square))
+    """Cells a, `TILE` at a time: rows ``(-2a, |a|^2, 1)`` around the centre, or as they are."""
+    for start in range(0, x.shape[0], TILE):
+        block = x[start : start + TILE]
+        if centre is not None:
+            block = block - centre
+            square = np.einsum("ij,ij->i", block, block)[:, None]
+            block = np.hstack([-2 * block, square, np.ones_like(square)])
+        elif sp.issparse(block):
+            block.sort_indices()
+        yield block
 
 
 def right_tiles(y: Any, centre: np.ndarray | None) -> list[Any]:
-    """Columns ``(b, 1, |b|^2)`` of cells b, `TILE` at a time."""
-    tiles = (_beside(b, np.ones_like(s), s).T for b, s in _blocks(y, centre))
-    return [t.tocsr() if sp.issparse(t) else t for t in tiles]
+    """Cells b, `TILE` at a time: columns ``(b, 1, |b|^2)`` around the centre, or ``(b, |b|^2)``.
 
-
-def _blocks(x: Any, centre: np.ndarray | None) -> Iterator[tuple[Any, np.ndarray]]:
-    for start in range(0, x.shape[0], TILE):
-        block = x[start : start + TILE].astype(np.float64)
-        if sp.issparse(block):
-            yield block, np.asarray(block.multiply(block).sum(axis=1)).reshape(-1, 1)
+    Sparse tiles are made dense now if all of them are small, otherwise each when it is used.
+    """
+    tiles: list[Any] = []
+    small = y.shape[0] * y.shape[1] * 8 <= DENSE_BYTES
+    for start in range(0, y.shape[0], TILE):
+        block = y[start : start + TILE]
+        if centre is not None:
+            block = block - centre
+            square = np.einsum("ij,ij->i", block, block)[:, None]
+            tiles.append(np.hstack([block, np.ones_like(square), square]).T)
         else:
-            block = block if centre is None else block - centre
-            yield block, np.einsum("ij,ij->i", block, block)[:, None]
+            tiles.append(_columns(block) if small or not sp.issparse(block) else block)
+    return tiles
 
 
-def _beside(block: Any, *columns: np.ndarray) -> Any:
-    if sp.issparse(block):
-        return sp.hstack([block, *columns], format="csr")
-    return np.hstack([block, *columns])
+def _columns(block: Any) -> np.ndarray:
+    """Cells as dense columns, with a last row of their squared lengths."""
+    columns = np.empty((block.shape[1] + 1, block.shape[0]))
+    columns[:-1] = block.T.toarray() if sp.issparse(block) else block.T
+    columns[-1] = np.einsum("ij,ij->j", columns[:-1], columns[:-1])
+    return columns
 
 
 def _squared_distances(left: Any, right: Any) -> np.ndarray:
-    tile = left @ right
-    if sp.issparse(tile):
-        tile = tile.toarray()
+    right = _columns(right) if sp.issparse(right) else right
+    if sp.issparse(left):
+        from pertscope.ev import _pair_kernels as kernels
+
+        tile = np.empty((left.shape[0], right.shape[1]))
+        kernels.squared_distances(left.data, left.indices, left.indptr, right, tile)
+        return tile
+    if left.shape[1] == right.shape[0]:
+        tile = left @ right
+    else:  # not around a centre: the other side is sparse
+        tile = np.einsum("ij,ij->i", left, left)[:, None] + right[-1] - 2 * (left @ right[:-1])
     return np.maximum(tile, 0, out=tile)
 
 

@@ -134,7 +134,7 @@ def test_beats_the_floors() -> None:
         accelerator="cpu",
     )
     found = true_cosine(adata)
-    assert found["biolord"] > max(0.8, found["no_change"], found["mean_effect"]), found
+    assert found["biolord"] > max(found["no_change"], found["mean_effect"]) + 0.25, found
 
 
 def test_round_trip(tmp_path) -> None:

@@ -209,7 +209,7 @@ def test_masks_recover_sparse_factors() -> None:
     ps.pp.register(adata)
 
     model = ps.models.SAMSVAE(adata, n_latent=8, n_layers=0, dropout=0.0)
-    train(model, max_epochs=200, lr=0.03, batch_size=100, early_stopping=False)
+    train(model, max_epochs=150, lr=0.03, batch_size=100, early_stopping=False)
     mask = torch.sigmoid(model.module.mask_logits).detach().numpy()
     found = matched_auroc(mask, true)
     shuffled = [matched_auroc(mask[rng.permutation(len(mask))], true) for _ in range(20)]
@@ -232,7 +232,7 @@ def test_beats_the_floors(settings) -> None:
         **settings,
     )
     found = true_cosine(adata)
-    assert found["sams_vae"] > max(0.8, found["no_change"], found["mean_effect"]), found
+    assert found["sams_vae"] > max(found["no_change"], found["mean_effect"]) + 0.25, found
 
 
 def test_counts_are_saved(tmp_path) -> None:

@@ -37,10 +37,11 @@ class CPA(AutoencoderModel):
 
     A is the adversary's negative log-likelihood of a cell: binary cross-entropy summed over
     perturbations, plus the cross-entropy of each covariate. :math:`a_t` are its logits of target t
-    and :math:`\tilde z` is the basal state, standardised over the batch, that it sees (a state
-    could deceive it by being small); the mean is over cells and dimensions. All terms of the first line are in nats per cell; the
-    loss that is reported is that line divided by half the number of genes, so that without its
-    last two terms it is the mean squared error. Validation leaves the adversary out.
+    and :math:`\tilde z` is the basal state, standardised over the batch, that it sees (else a
+    state could deceive it by being small); the mean is over cells and dimensions. All terms of the
+    first line are in nats per cell. The loss that is reported is that line divided by half the
+    number of genes, without the adversary's term, which validation does not see either: without
+    divergence it is the mean squared error.
 
     The adversary enters after `warmup_epochs` in which the autoencoder trains alone (at the start
     of every call of :meth:`train`). From then on the autoencoder has one step in `adversary_steps`
@@ -65,7 +66,8 @@ class CPA(AutoencoderModel):
     n_hidden_adversary, n_layers_adversary
         Width and number of the adversary's hidden layers, for each target.
     dropout
-        Share of hidden units dropped in training.
+        Share of hidden units of encoder and decoder dropped in training. The encoder's hides from
+        the adversary what the state says in prediction: leave it at 0 with a narrow network.
     kl_weight
         Weight of the divergence, where `variational`.
     adversary_weight
@@ -118,8 +120,8 @@ class CPA(AutoencoderModel):
         n_layers: int = 2,
         n_hidden_adversary: int = 128,
         n_layers_adversary: int = 2,
-        dropout: float = 0.1,
-        kl_weight: float = 1.0,
+        dropout: float = 0.0,
+        kl_weight: float = 0.1,
         adversary_weight: float = 1.0,
         penalty_weight: float = 1.0,
         adversary_steps: int = 5,

@@ -58,7 +58,8 @@ class SAMSVAE(AutoencoderModel):
         Give every effect a prior and a posterior; otherwise it is a plain embedding. With `sparse`
         and `global_latents` both false the model is SAMS-VAE* (S), the better one in PerturBench.
     mean_field
-        Keep the applied effects from the encoder of the basal state.
+        Keep the applied effects from the encoder of the basal state. Otherwise the basal state of
+        a perturbed cell depends on them: where they are not given, a cell passes for a control.
     mask_prior_probability
         :math:`\pi`, the expected share of latent dimensions that a perturbation moves.
     n_hidden
