@@ -92,13 +92,13 @@ def _columns(block: Any) -> np.ndarray:
     return columns
 
 
-def _squared_distances(left: Any, right: Any) -> np.ndarray:
+def _squared_distances(left: Any, right: Any, *, own: bool = False) -> np.ndarray:
     right = _columns(right) if sp.issparse(right) else right
     if sp.issparse(left):
         from pertscope.ev import _pair_kernels as kernels
 
         tile = np.empty((left.shape[0], right.shape[1]))
-        kernels.squared_distances(left.data, left.indices, left.indptr, right, tile)
+        kernels.squared_distances(left.data, left.indices, left.indptr, right, own, tile)
         return tile
     if left.shape[1] == right.shape[0]:
         tile = left @ right
@@ -123,7 +123,7 @@ def sum_over_own_pairs(x: Any, f: PairFunction) -> float:
     total = 0.0
     for i, left in enumerate(left_tiles(x, centre)):
         for j in range(i, len(right)):
-            tile = _squared_distances(left, right[j])
+            tile = _squared_distances(left, right[j], own=i == j)
             if i == j:
                 np.fill_diagonal(tile, 0)
             total += float(f(tile).sum()) * (1 if i == j else 2)

@@ -394,18 +394,18 @@ def probe(z: np.ndarray, labels: pd.Series) -> float:
 def test_adversary_clears_the_basal_state() -> None:
     """Of perturbations, and of nothing else: cell types that the model is not told about stay."""
     adata = _simulated(True).copy()
-    settings = {"n_hidden": 32, "n_latent": 8, "n_hidden_adversary": 32}
+    settings = {"n_hidden": 32, "n_latent": 8, "n_hidden_adversary": 64, "adversary_steps": 5}
     training = {"batch_size": 32, "early_stopping": False, "lr_patience": 500}
     labels = adata.obs["perturbation"].astype(str)
     singles = ((adata.obs["split"] == "train") & ~labels.str.contains("+", regex=False)).to_numpy()
     found = {}
-    for adversarial, epochs in ((False, 20), (True, 80)):  # about as many steps of its own
-        model = ps.models.CPA(adata, adversarial=adversarial, adversary_steps=4, **settings)
+    for adversarial, epochs in ((False, 20), (True, 100)):  # about as many steps of its own
+        model = ps.models.CPA(adata, adversarial=adversarial, **settings)
         model.train(max_epochs=epochs, accelerator="cpu", **training)
         z = model.get_latent_representation(perturbed=False)[singles]
         found[adversarial] = probe(z, labels[singles])
         assert probe(z, adata.obs["cell_type"][singles]) > 0.95
-    assert found[True] < found[False] - 0.1, found
+    assert found[True] < found[False] - 0.2, found
 
 
 @pytest.mark.parametrize(
