@@ -84,7 +84,7 @@ def test_settings_arrive(name) -> None:
         "sams_vae": {
             "sparse": False,
             "global_latents": False,
-            "mean_field": True,
+            "mean_field": False,
             "mask_prior_probability": 0.1,
             "n_layers": 2,
             "dropout": 0.3,

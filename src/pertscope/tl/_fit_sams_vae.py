@@ -17,7 +17,7 @@ def fit_sams_vae(
     *,
     sparse: bool = True,
     global_latents: bool = True,
-    mean_field: bool = False,
+    mean_field: bool = True,
     mask_prior_probability: float = 0.01,
     n_hidden: int = 256,
     n_latent: int = 64,
@@ -41,7 +41,7 @@ def fit_sams_vae(
     global_latents
         Give every effect a prior and a posterior; otherwise it is a plain embedding.
     mean_field
-        Keep the applied effects from the encoder of the basal state.
+        Encode the basal state from the cell alone; otherwise from the applied effects as well.
     mask_prior_probability
         Expected share of latent dimensions that a perturbation moves.
     n_hidden
