@@ -5,57 +5,77 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-BLOCK_BYTES = 2**20
-"""Rows of the right side that are used together: they stay in the cache of a core."""
+BLOCK_BYTES = 2**18
+"""Size of the block of genes of the right side that is dense: the cache of a core holds it."""
 
 
 @numba.njit(cache=True, nogil=True)
-def _add_products(data, indices, i, stop, right, start, total):
-    """Add stored values i to stop of a row, times their rows of `right` from column `start`.
+def _add_products(data, indices, i, stop, first, block, start, total):
+    """Add stored values i to stop of a row, times their genes in `block`, from column `start`.
 
     Four at a time, so that `total` is read and written once for all of them.
     """
-    width = len(total)
+    start, width = np.uint64(start), np.uint64(len(total))  # signed ones would not be vectorised
     while i + 4 <= stop:
         a, b = np.float64(data[i]), np.float64(data[i + 1])
         c, d = np.float64(data[i + 2]), np.float64(data[i + 3])
-        e, f = np.uint32(indices[i]), np.uint32(indices[i + 1])
-        g, h = np.uint32(indices[i + 2]), np.uint32(indices[i + 3])
+        e, f = np.uint32(indices[i] - first), np.uint32(indices[i + 1] - first)
+        g, h = np.uint32(indices[i + 2] - first), np.uint32(indices[i + 3] - first)
         for j in range(start, width):
-            total[j] += a * right[e, j] + b * right[f, j] + c * right[g, j] + d * right[h, j]
+            total[j] += a * block[e, j] + b * block[f, j] + c * block[g, j] + d * block[h, j]
         i += 4
     while i < stop:
-        a, e = np.float64(data[i]), np.uint32(indices[i])
+        a, e = np.float64(data[i]), np.uint32(indices[i] - first)
         for j in range(start, width):
-            total[j] += a * right[e, j]
+            total[j] += a * block[e, j]
         i += 1
 
 
 @numba.njit(cache=True, nogil=True)
-def squared_distances(data, indices, indptr, right, own, out):
-    """Squared distances of the rows of a CSR matrix to dense columns.
+def squared_distances(
+    data, indices, indptr, right_data, right_cells, right_indptr, squares, own, out
+):
+    """Squared distances of the cells of a CSR matrix to those of a CSC matrix.
 
-    `right` holds a column's values, and in its last row their sum of squares. With `own` the
-    columns are the rows themselves: one half of the distances is the mirror of the other.
+    `squares` are the squared lengths of the latter. With `own` both are the same cells: one half of
+    the distances is the mirror of the other.
     """
-    n_genes, width = right.shape[0] - 1, right.shape[1]
+    n_genes, width = len(right_indptr) - 1, len(squares)
     step = max(1, BLOCK_BYTES // (8 * width))
+    block = np.empty((min(step, n_genes), width))
     place = indptr[:-1].copy()
     out[:] = 0
     for first in range(0, n_genes, step):
+        last = min(first + step, n_genes)
+        _fill(block, right_data, right_cells, right_indptr[first : last + 1])
         for row in range(len(place)):
             stop, end = place[row], indptr[row + 1]
-            while stop < end and indices[stop] < first + step:
+            while stop < end and indices[stop] < last:
                 stop += 1
-            start = row + 1 if own else 0
-            _add_products(data, indices, place[row], stop, right, start, out[row])
+            start = row - row % 8 if own else 0  # as vectors begin
+            _add_products(data, indices, place[row], stop, first, block, start, out[row])
             place[row] = stop
-    for row in range(len(place)):
+    _distances(data, indptr, squares, own, out)
+
+
+@numba.njit(cache=True, nogil=True)
+def _fill(block, data, cells, indptr):
+    """Genes of a CSC matrix as rows of `block`."""
+    block[:] = 0
+    for gene in range(len(indptr) - 1):
+        for i in range(indptr[gene], indptr[gene + 1]):
+            block[gene, cells[i]] = data[i]
+
+
+@numba.njit(cache=True, nogil=True)
+def _distances(data, indptr, squares, own, out):
+    """From inner products to squared distances, in place."""
+    for row in range(len(out)):
         square = 0.0
         for i in range(indptr[row], indptr[row + 1]):
             square += np.float64(data[i]) ** 2
-        for j in range(row + 1 if own else 0, width):
-            out[row, j] = max(square + right[n_genes, j] - 2 * out[row, j], 0.0)
+        for j in range(np.uint64(row + 1 if own else 0), np.uint64(len(squares))):
+            out[row, j] = max(square + squares[j] - 2 * out[row, j], 0.0)
         if own:
             out[row, row] = 0.0
             for j in range(row):

@@ -2,7 +2,7 @@
 
 ``|a - b|^2 = |a|^2 + |b|^2 - 2 a.b``, so a tile of them is one matrix product. Cells that are dense
 are moved to a common centre first, which changes no distance and spares digits. Cells that are
-sparse stay so, but for one tile of the right side.
+sparse stay so, but for a block of genes of one tile.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 TILE = 512
 """Cells per side of a tile: 2 MiB of float64, which caches hold."""
 
-DENSE_BYTES = 2**26
-"""A right side of fewer bytes is made dense once, a larger one tile by tile as it is used."""
-
 
 def population(x: Any, name: str) -> Any:
     """Return `x` as CSR or float64 array ``(cells, genes)``, or say why it is no population."""
@@ -32,6 +29,9 @@ def population(x: Any, name: str) -> Any:
         raise ValueError(f"`{name}` must be cells x genes, but has {x.ndim} dimension(s).")
     if x.shape[0] == 0:
         raise ValueError(f"`{name}` holds no cells.")
+    if sp.issparse(x) and not x.has_canonical_format:
+        x = x.copy()
+        x.sum_duplicates()  # a place that is stored twice holds the sum
     if not np.isfinite(x.data if sp.issparse(x) else x).all():
         raise ValueError(f"`{name}` holds NaN or infinite values: remove or impute them first.")
     return x
@@ -61,50 +61,36 @@ def left_tiles(x: Any, centre: np.ndarray | None) -> Iterator[Any]:
             block = block - centre
             square = np.einsum("ij,ij->i", block, block)[:, None]
             block = np.hstack([-2 * block, square, np.ones_like(square)])
-        elif sp.issparse(block):
-            block.sort_indices()
         yield block
 
 
 def right_tiles(y: Any, centre: np.ndarray | None) -> list[Any]:
-    """Cells b, `TILE` at a time: columns ``(b, 1, |b|^2)`` around the centre, or ``(b, |b|^2)``.
-
-    Sparse tiles are made dense now if all of them are small, otherwise each when it is used.
-    """
+    """Cells b, `TILE` at a time: columns ``(b, 1, |b|^2)`` around the centre, or CSC and |b|^2."""
     tiles: list[Any] = []
-    small = y.shape[0] * y.shape[1] * 8 <= DENSE_BYTES
     for start in range(0, y.shape[0], TILE):
         block = y[start : start + TILE]
-        if centre is not None:
+        if centre is None:
+            cells = sp.csc_matrix(block)
+            square = np.bincount(cells.indices, cells.data.astype(np.float64) ** 2, block.shape[0])
+            tiles.append((cells, square))
+        else:
             block = block - centre
             square = np.einsum("ij,ij->i", block, block)[:, None]
             tiles.append(np.hstack([block, np.ones_like(square), square]).T)
-        else:
-            tiles.append(_columns(block) if small or not sp.issparse(block) else block)
     return tiles
 
 
-def _columns(block: Any) -> np.ndarray:
-    """Cells as dense columns, with a last row of their squared lengths."""
-    columns = np.empty((block.shape[1] + 1, block.shape[0]))
-    columns[:-1] = block.T.toarray() if sp.issparse(block) else block.T
-    columns[-1] = np.einsum("ij,ij->j", columns[:-1], columns[:-1])
-    return columns
-
-
 def _squared_distances(left: Any, right: Any, *, own: bool = False) -> np.ndarray:
-    right = _columns(right) if sp.issparse(right) else right
-    if sp.issparse(left):
-        from pertscope.ev import _pair_kernels as kernels
-
-        tile = np.empty((left.shape[0], right.shape[1]))
-        kernels.squared_distances(left.data, left.indices, left.indptr, right, own, tile)
-        return tile
-    if left.shape[1] == right.shape[0]:
+    if isinstance(right, np.ndarray):
         tile = left @ right
-    else:  # not around a centre: the other side is sparse
-        tile = np.einsum("ij,ij->i", left, left)[:, None] + right[-1] - 2 * (left @ right[:-1])
-    return np.maximum(tile, 0, out=tile)
+        return np.maximum(tile, 0, out=tile)
+    from pertscope.ev import _pair_kernels as kernels
+
+    a, (b, squares) = sp.csr_matrix(left), right
+    tile = np.empty((a.shape[0], b.shape[0]))
+    stored = a.data, a.indices, a.indptr, b.data, b.indices, b.indptr
+    kernels.squared_distances(*stored, squares, own, tile)
+    return tile
 
 
 def sum_over_pairs(x: Any, right: list[Any], centre: np.ndarray | None, f: PairFunction) -> float:
