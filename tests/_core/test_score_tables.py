@@ -33,7 +33,7 @@ def test_dropped_tables_are_forgotten() -> None:
     del adata.uns["a"]
     assert score_tables(adata)["metric"].tolist() == ["rmse"]
     del adata.uns["b"]
-    with refused(adata, KeyError, r"nothing was judged yet: call `ps\.ev\.error_metrics`"):
+    with refused(adata, KeyError, r"nothing was judged yet: call `ps\.ev\.evaluate`"):
         score_tables(adata)
 
 

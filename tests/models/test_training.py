@@ -87,7 +87,10 @@ def test_loss_is_the_mean_over_cells(name) -> None:
         )
         train(model, max_epochs=1, lr=0, batch_size=batch_size)
         losses.append(model.history.loc[0].tolist())
-    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    np.testing.assert_allclose(losses[0][1:], losses[1][1:], rtol=1e-5)
+    # what is drawn in training differs between batches, not in validation
+    drawn = name in ("biolord", "sams_vae")
+    np.testing.assert_allclose(losses[0][0], losses[1][0], rtol=5e-3 if drawn else 1e-5)
 
 
 @every_network
