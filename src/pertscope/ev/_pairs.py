@@ -53,31 +53,41 @@ def centre_of(*cells: Any) -> np.ndarray | None:
     return None if any(sp.issparse(c) for c in cells) else cells[-1].mean(axis=0)
 
 
+def _tiles(x: Any) -> Iterator[Any]:
+    if x.shape[0] <= TILE:
+        yield x  # a slice would be a copy
+        return
+    for start in range(0, x.shape[0], TILE):
+        yield x[start : start + TILE]
+
+
 def left_tiles(x: Any, centre: np.ndarray | None) -> Iterator[Any]:
     """Cells a, `TILE` at a time: rows ``(-2a, |a|^2, 1)`` around the centre, or as they are."""
-    for start in range(0, x.shape[0], TILE):
-        block = x[start : start + TILE]
-        if centre is not None:
-            block = block - centre
-            square = np.einsum("ij,ij->i", block, block)[:, None]
-            block = np.hstack([-2 * block, square, np.ones_like(square)])
-        yield block
+    for block in _tiles(x):
+        if centre is None:
+            yield block
+        else:
+            a, square = _around(block, centre)
+            yield np.hstack([-2 * a, square, np.ones_like(square)])
 
 
 def right_tiles(y: Any, centre: np.ndarray | None) -> list[Any]:
     """Cells b, `TILE` at a time: columns ``(b, 1, |b|^2)`` around the centre, or CSC and |b|^2."""
     tiles: list[Any] = []
-    for start in range(0, y.shape[0], TILE):
-        block = y[start : start + TILE]
+    for block in _tiles(y):
         if centre is None:
             cells = sp.csc_matrix(block)
             square = np.bincount(cells.indices, cells.data.astype(np.float64) ** 2, block.shape[0])
             tiles.append((cells, square))
         else:
-            block = block - centre
-            square = np.einsum("ij,ij->i", block, block)[:, None]
-            tiles.append(np.hstack([block, np.ones_like(square), square]).T)
+            b, square = _around(block, centre)
+            tiles.append(np.hstack([b, np.ones_like(square), square]).T)
     return tiles
+
+
+def _around(block: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    moved = block - centre
+    return moved, np.einsum("ij,ij->i", moved, moved)[:, None]
 
 
 def _squared_distances(left: Any, right: Any, *, own: bool = False) -> np.ndarray:
@@ -86,7 +96,7 @@ def _squared_distances(left: Any, right: Any, *, own: bool = False) -> np.ndarra
         return np.maximum(tile, 0, out=tile)
     from pertscope.ev import _pair_kernels as kernels
 
-    a, (b, squares) = sp.csr_matrix(left), right
+    a, (b, squares) = left if sp.issparse(left) else sp.csr_matrix(left), right
     tile = np.empty((a.shape[0], b.shape[0]))
     stored = a.data, a.indices, a.indptr, b.data, b.indices, b.indptr
     kernels.squared_distances(*stored, squares, own, tile)
