@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from pertscope._core.matrix import is_backed
-from pertscope._core.moments import _with_progress
+from pertscope._core.matrix import blocks_with_progress, is_backed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +44,7 @@ def gene_tiles(
     if not is_backed(x):
         x = _prepared(x)
     stored = np.zeros((n_groups, x.shape[1]), np.int64)
-    for rows, columns, block in _with_progress(x):
+    for rows, columns, block in blocks_with_progress(x):
         source = _Source(_prepared(block), codes[rows], n_groups)
         counts = source.count(slice(0, columns.stop - columns.start))
         np.add.at(stored[:, columns], source.group, counts)
@@ -79,7 +78,7 @@ def _blocks_of(x: Any, tile: slice) -> Iterator[tuple[slice, slice, Any]]:
     if is_backed(x) and getattr(x, "format", None) == "csc":
         yield slice(None), slice(0, tile.stop - tile.start), x[:, tile]
         return
-    for rows, _, block in _with_progress(x):
+    for rows, _, block in blocks_with_progress(x):
         yield rows, tile, block
 
 

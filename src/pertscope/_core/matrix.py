@@ -72,6 +72,24 @@ def blocks(x: Any, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[slice, slic
         yield rows, slice(0, n_columns), row_block(x, rows.start, rows.stop)
 
 
+def blocks_with_progress(x: Any) -> Iterator[tuple[slice, slice, Any]]:
+    """Blocks of :func:`blocks`, with a progress bar where they come from disk."""
+    from tqdm.auto import tqdm
+
+    bar = tqdm(
+        total=x.shape[0] * x.shape[1],
+        desc="reading",
+        unit="value",
+        unit_scale=True,
+        disable=not is_backed(x),
+        leave=False,
+    )
+    with bar:
+        for rows, columns, block in blocks(x):
+            yield rows, columns, block
+            bar.update((rows.stop - rows.start) * (columns.stop - columns.start))
+
+
 def _sparse_bytes(x: Any) -> int:
     """Bytes of a stored sparse matrix, from its file's header alone."""
     data = x.group["data"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from pertscope._core.matrix import blocks, is_backed
+from pertscope._core.matrix import blocks_with_progress
 from pertscope._core.messages import listed
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def moments(
     n = np.zeros(n_groups, np.int64)
     mean = np.zeros((n_groups, x.shape[1]))
     m2 = np.zeros_like(mean)
-    for rows, columns, block in _with_progress(x):
+    for rows, columns, block in blocks_with_progress(x):
         used = codes[rows] >= 0
         n_block = np.bincount(
             codes[rows][used], weights=repeats[rows][used], minlength=n_groups
@@ -201,24 +201,6 @@ def _tasks(
     split = per_group[group] > 1
     slot = np.where(split, np.cumsum(split) - 1, -1)
     return rows, edges, group, slot
-
-
-def _with_progress(x: Any) -> Any:
-    """Blocks of `x`, with a progress bar where they come from disk."""
-    from tqdm.auto import tqdm
-
-    bar = tqdm(
-        total=x.shape[0] * x.shape[1],
-        desc="reading",
-        unit="value",
-        unit_scale=True,
-        disable=not is_backed(x),
-        leave=False,
-    )
-    with bar:
-        for rows, columns, block in blocks(x):
-            yield rows, columns, block
-            bar.update((rows.stop - rows.start) * (columns.stop - columns.start))
 
 
 def _require_finite(mean: np.ndarray, m2: np.ndarray, names: Sequence[str] | None) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pertscope.ev._comparison import Options
 from pertscope.ev._judge import judge
-from pertscope.ev._metrics import check_names, pairs
+from pertscope.ev._metrics import METRICS, check_names
 from pertscope.ev.families.distributions import SPACES
 
 if TYPE_CHECKING:
@@ -105,10 +105,8 @@ def distribution_metrics(
     check_names(metrics, "distribution_metrics")
     if space not in SPACES:
         raise ValueError(f"`space`={space!r} must be one of {SPACES}.")
-    chosen = [*pairs(metrics, [space])]
-    chosen += [
-        c for c in pairs(metrics, ["genes"]) if c[0] == "variance_spearman" and space == "pca"
-    ]
+    spaces = {name: METRICS[name].statistics for name in metrics}
+    chosen = [(name, space if space in spaces[name] else spaces[name][0]) for name in metrics]
     judge(
         adata,
         predictions,

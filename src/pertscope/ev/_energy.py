@@ -95,42 +95,6 @@ def energy_to_reference(
     return found if unbiased else np.maximum(found, 0)  # below 0 by rounding alone
 
 
-def mean_distance(
-    x: Any, y: Any = None, *, metric: str = "euclidean", exclude_self: bool = False
-) -> float:
-    """Mean distance between the cells of `x` and `y`, or within `x`.
-
-    Parameters
-    ----------
-    x
-        Cells, CSR or dense ``(n, d)``.
-    y
-        Cells of the other population ``(m, d)``, or None: pairs within `x`.
-    metric
-        ``"euclidean"`` or ``"sqeuclidean"``, as in :func:`energy_distance`.
-    exclude_self
-        Within `x`: leave out the pairs of a cell with itself; NaN where there is no other.
-
-    Raises
-    ------
-    ValueError
-        As :func:`energy_distance`, and if `exclude_self` is set for two populations.
-    """
-    _check_metric(metric)
-    if y is None:
-        x = population(x, "x")
-        within = _own_mean if metric == "euclidean" else _own_squared
-        return within(x if metric == "euclidean" else _moments(x), exclude_self)
-    if exclude_self:
-        raise ValueError("`exclude_self` is for pairs within one population: leave out `y`.")
-    x, y = populations(x, y)
-    if metric == "euclidean":
-        centre = centre_of(x, y)
-        return sum_over_pairs(x, right_tiles(y, centre), centre, _root) / (x.shape[0] * y.shape[0])
-    a, b = _moments(x), _moments(y)
-    return float(((a.mean - b.mean) ** 2).sum() + a.variance.sum() + b.variance.sum())
-
-
 def _check_metric(metric: str) -> None:
     if metric not in METRICS:
         raise ValueError(f"`metric`={metric!r} must be one of {listed(METRICS)}.")

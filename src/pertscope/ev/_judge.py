@@ -87,15 +87,29 @@ def judge(
             for c in wanted[name]:
                 values = {keys.VALUE: scores[c]} | {k: bound[c] for k, bound in columns.items()}
                 part = score_rows(comparison.conditions, name, c, values)
-                if names:
-                    part = part.assign(**{keys.METRIC: names[c][0], keys.STATISTIC: names[c][1]})
-                if columns:
-                    part = part.assign(**{keys.BETTER: better(c[0])})
-                parts.append(part.assign(**{keys.FLOOR_NAME: floor_of[c]}) if floor else part)
+                parts.append(part.assign(**_labels(c, names, floor_of, bounded=bool(columns))))
     _warn_alone(judged, chosen)
     table = score_table(parts)
     require_actual(adata)
     write_scores(adata, key_added, table)
+
+
+def _labels(
+    chosen: Chosen,
+    names: Mapping[Chosen, Chosen] | None,
+    floor_of: Mapping[Chosen, str],
+    *,
+    bounded: bool,
+) -> dict[str, str]:
+    """Text columns of a score: names that are not our own, and what its bounds mean."""
+    labels = {}
+    if names:
+        labels = dict(zip((keys.METRIC, keys.STATISTIC), names[chosen], strict=True))
+    if bounded:
+        labels[keys.BETTER] = better(chosen[0])
+    if chosen in floor_of:
+        labels[keys.FLOOR_NAME] = floor_of[chosen]
+    return labels
 
 
 def check_compat(compat: str | None, known: Sequence[str | None]) -> None:

@@ -101,10 +101,6 @@ class AutoencoderModel(NetworkModel):
         names = pd.MultiIndex.from_tuples(pairs, names=["covariate", "value"])
         return self._frame(self.module.covariate_embeddings(), names)
 
-    def _require_trained(self) -> None:
-        if not self.is_trained:
-            raise ValueError(f"this {type(self).__name__} is not trained: call `train()` first.")
-
     @staticmethod
     def _frame(embeddings: torch.Tensor, names: pd.Index) -> pd.DataFrame:
         return pd.DataFrame(embeddings.detach().numpy(), index=names)

@@ -117,8 +117,7 @@ class ResponseModel(ABC):
             If the model is not trained, never saw a perturbation or covariate value, or the
             covariates have no controls.
         """
-        if not self.is_trained:
-            raise ValueError(f"this {type(self).__name__} is not trained: call `train()` first.")
+        self._require_trained()
         require_positive(max_controls=max_controls, cells_per_condition=cells_per_condition)
         adata = self.adata if adata is None else adata
         require_genes(self.genes, adata)
@@ -233,6 +232,10 @@ class ResponseModel(ABC):
     @abstractmethod
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Put back what :meth:`_arrays` returned, into a model without any other state."""
+
+    def _require_trained(self) -> None:
+        if not self.is_trained:
+            raise ValueError(f"this {type(self).__name__} is not trained: call `train()` first.")
 
     def _mean_response(self, x: Any, rows: np.ndarray, conditions: Conditions) -> np.ndarray:
         """Mean response of control cells, float64 ``(conditions, genes)``."""

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 import pertscope as ps
 from pertscope.models.adversarial_training import AdversarialPlan
-from pertscope.models.response.cpa.module import CPAModule, standard_normal_divergence
+from pertscope.models.response.cpa.module import CPAModule
 from pertscope.models.training import TrainingPlan
 from pertscope.nn.adversarial_module import AdversarialModule
 from pertscope.nn.adversary import Adversary
@@ -73,12 +73,6 @@ def test_module(batch, variational, softplus) -> None:
         q = Normal(basal, (module.encoder(x)[:, L:] / 2).exp())
         loss = loss + 2 * 0.7 / G * kl_divergence(q, Normal(0, 1)).sum(1).mean()
     torch.testing.assert_close(module.cell_loss(x, p, c), loss)
-
-
-def test_divergence() -> None:
-    mean, log_variance = torch.randn(2, CELLS, L)
-    want = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0, 1)).sum(1)
-    torch.testing.assert_close(standard_normal_divergence(mean, log_variance), want)
 
 
 def test_variational_draws_in_training_only(batch) -> None:

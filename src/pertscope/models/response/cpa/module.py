@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from pertscope.nn.adversarial_module import BasalModule
 from pertscope.nn.mlp import mlp
+from pertscope.nn.normal_divergence import normal_divergence
 
 
 @final
@@ -78,16 +79,10 @@ class CPAModule(BasalModule):
         if not self.variational:
             return self.encoder(x), x.new_zeros(())
         mean, log_variance = self.encoder(x).chunk(2, dim=1)
-        divergence = standard_normal_divergence(mean, log_variance).mean()
-        if not self.training:
-            return mean, divergence
-        return mean + (log_variance / 2).exp() * torch.randn_like(mean), divergence
+        sd = (log_variance / 2).exp()
+        divergence = normal_divergence(mean, sd).sum(dim=1).mean()
+        return (mean + sd * torch.randn_like(mean) if self.training else mean), divergence
 
     def _perturbed(self, basal: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
         z = basal + self.perturbations(perturbations)
         return z if self.covariates is None else z + self.covariates(covariates)
-
-
-def standard_normal_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """``KL(N(mean, variance) || N(0, 1))`` summed over dimensions, ``(cells,)``."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from pertscope.nn.autoencoder_module import AutoencoderModule
 from pertscope.nn.mlp import mlp
+from pertscope.nn.normal_divergence import normal_divergence
 
 TEMPERATURE = 0.5
 OPEN_LOGIT = 2.0  # masks start open (probability 0.88): training closes what explains nothing
@@ -81,7 +82,7 @@ class SAMSVAEModule(AutoencoderModule):
         mean, sd = self._basal(x, shift, covariates)
         basal = mean + sd * torch.randn_like(sd) if self.training else mean
         error = functional.mse_loss(self.decoder(self._state(basal, shift, covariates)), x)
-        divergence = (kl_normal(mean, sd).sum(dim=1) + self.global_kl(perturbations)).mean()
+        divergence = (normal_divergence(mean, sd).sum(dim=1) + self.global_kl(perturbations)).mean()
         return error + 2 * self.kl_weight / x.shape[1] * divergence
 
     def latent(self, x: Tensor, perturbations: Tensor | None, covariates: Tensor) -> Tensor:
@@ -110,7 +111,7 @@ class SAMSVAEModule(AutoencoderModule):
         kl = torch.zeros_like(self.n_cells)
         if self.effect_raw_sd is not None:
             sd = functional.softplus(self.effect_raw_sd)
-            kl = kl + kl_normal(self.effect_mean, sd).sum(dim=1)
+            kl = kl + normal_divergence(self.effect_mean, sd).sum(dim=1)
         if self.mask_logits is not None:
             kl = kl + kl_bernoulli(self.mask_logits, self.prior_logit).sum(dim=1)
         return perturbations @ (kl / self.n_cells)
@@ -138,11 +139,6 @@ class SAMSVAEModule(AutoencoderModule):
             parts.append(shift.expand(len(x), -1))
         mean, raw_sd = self.encoder(torch.cat(parts, dim=1)).chunk(2, dim=1)
         return mean, functional.softplus(raw_sd) + 1e-6
-
-
-def kl_normal(mean: Tensor, sd: Tensor) -> Tensor:
-    """Divergence of N(mean, sd) from N(0, 1), elementwise, in nats."""
-    return (mean**2 + sd**2 - 1) / 2 - sd.log()
 
 
 def kl_bernoulli(logits: Tensor, prior_logit: float) -> Tensor:
