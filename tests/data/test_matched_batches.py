@@ -8,8 +8,10 @@ from tests.helpers import make_screen
 from pertscope._core.conditions import screen_conditions
 from pertscope._core.screen import Screen
 from pertscope.data.matched_batches import MatchedBatches
+from pertscope.data.matching import random_matching
+from pertscope.data.perturbed_cells import HeldCells
 from pertscope.data.rows import Rows, dense
-from pertscope.models.network import _batches
+from pertscope.models.feeding import matched_batches
 
 N_CONTROLS = {0: 3, 1: 1, 2: 5}
 
@@ -17,16 +19,23 @@ N_CONTROLS = {0: 3, 1: 1, 2: 5}
 def make(*, shuffle: bool = True, batch_size: int = 4, seed: int = 0) -> MatchedBatches:
     """Rows hold their own number; conditions 0, 1, 2 have 3, 1 and 5 controls."""
     controls = {0: np.array([0, 1, 2]), 1: np.array([3]), 2: np.array([4, 5, 6, 7, 8])}
-    x = np.arange(40, dtype=np.float32)[:, None]
+    rows = Rows(np.arange(40, dtype=np.float32)[:, None])
     condition = np.arange(31) % 3
     return MatchedBatches(
-        Rows(x),
-        np.arange(9, 40),
+        HeldCells(rows, np.arange(9, 40)),
         condition,
-        controls,
+        rows,
+        random_matching(condition, controls),
         batch_size=batch_size,
         shuffle=shuffle,
         seed=seed,
+    )
+
+
+def feed(x, conditions, chosen) -> MatchedBatches | None:
+    """As networks do."""
+    return matched_batches(
+        Rows(x), conditions, conditions.codes, chosen, batch_size=8, shuffle=True, seed=0
     )
 
 
@@ -94,7 +103,7 @@ def test_matches_share_covariates_and_part(part) -> None:
     split = rng.choice(["train", "val", "test"], adata.n_obs)
     adata.X = np.arange(adata.n_obs, dtype=np.float32)[:, None] + np.zeros((1, 5), np.float32)
     conditions = screen_conditions(adata, Screen.of(adata))
-    batches = _batches(Rows(adata.X), conditions, split == part, 8, 0, shuffle=True)
+    batches = feed(adata.X, conditions, split == part)
     obs = adata.obs
     seen = []
     for _ in range(20):
@@ -114,9 +123,8 @@ def test_matches_share_covariates_and_part(part) -> None:
 def test_missing_controls_and_empty_parts() -> None:
     adata = make_screen(["A", "B"])
     conditions = screen_conditions(adata, Screen.of(adata))
-    rows = Rows(adata.X)
     lost = ~((adata.obs["perturbation"] == "control") & (adata.obs["cell_type"] == "y")).to_numpy()
-    with pytest.raises(ValueError, match=r"conditions without controls .*'y\|A', 'y\|B'"):
-        _batches(rows, conditions, lost, 8, 0, shuffle=True)
+    with pytest.raises(ValueError, match=r"no controls in their part .*'y\|A', 'y\|B'"):
+        feed(adata.X, conditions, lost)
     only_controls = (adata.obs["perturbation"] == "control").to_numpy()
-    assert _batches(rows, conditions, only_controls, 8, 0, shuffle=True) is None
+    assert feed(adata.X, conditions, only_controls) is None

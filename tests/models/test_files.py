@@ -118,8 +118,8 @@ def test_other_files(name, folder, tmp_path) -> None:
     change(folder, genes=[f"h{i}" for i in range(20)])
     with pytest.raises(ValueError, match="lacks 20 of the model's 20 genes"):
         load(name, folder)
-    change(folder, format_version=2)
-    with pytest.raises(ValueError, match=r"model format 2, this pertscope reads format 1"):
+    change(folder, format_version=3)
+    with pytest.raises(ValueError, match=r"model format 3, this pertscope reads format 2"):
         load(name, folder)
     (folder / "model.json").write_text("{")
     with pytest.raises(ValueError, match="Expecting"):

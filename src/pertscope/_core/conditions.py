@@ -31,11 +31,14 @@ class Conditions:
         Condition of each row of the table they were read from, int64 ``(cells,)``.
     screen
         What the columns mean.
+    dose
+        Dose of each condition, float64 ``(conditions,)``, where conditions are told apart by it.
     """
 
     table: pd.DataFrame
     codes: np.ndarray
     screen: Screen
+    dose: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -115,7 +118,8 @@ class Conditions:
     def take(self, chosen: np.ndarray) -> Conditions:
         """Some of the conditions, one row each."""
         table = self.table.iloc[chosen].reset_index(drop=True)
-        return Conditions(table, np.arange(len(table)), self.screen)
+        dose = None if self.dose is None else self.dose[chosen]
+        return Conditions(table, np.arange(len(table)), self.screen, dose)
 
 
 def conditions_of(obs: pd.DataFrame, screen: Screen) -> Conditions:

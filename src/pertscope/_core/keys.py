@@ -14,8 +14,14 @@ SPLITS = "splits"
 PREDICTIONS = "predictions"
 """``uns[UNS][PREDICTIONS][key]``: one AnnData per prediction."""
 
+PERTURBATION_EMBEDDINGS = "perturbation_embeddings"
+"""``uns[UNS][PERTURBATION_EMBEDDINGS][name]``: one table per embedding, perturbations in rows."""
+
 SCORES = "scores"
 """``uns[UNS][SCORES]``: the ``uns`` keys of all score tables, oldest first."""
+
+TUNE = "tune"
+"""``uns[TUNE][key]``: the table of trials of a tuned model."""
 
 TRAIN, VAL, TEST = "train", "val", "test"
 PARTS = (TRAIN, VAL, TEST)

@@ -1,4 +1,4 @@
-"""Batches of perturbed cells, each with a random control cell of the same covariates."""
+"""Batches of perturbed cells, each with control cells of the same covariates."""
 
 from __future__ import annotations
 
@@ -12,80 +12,99 @@ from torch.utils.data import IterableDataset
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pertscope.data.matching import Matching
+    from pertscope.data.perturbed_cells import PerturbedCells
     from pertscope.data.rows import Rows, SparseBatch
 
 
 class Batch(NamedTuple):
-    """Control cells, perturbed cells and the condition of each, ``(cells, ...)``."""
+    """Control cells, perturbed cells and the condition of each, ``(cells, ...)``.
+
+    `seen0` and `seen` are what an encoder sees of them, where that is not their expression.
+    """
 
     x0: torch.Tensor | SparseBatch
     x: torch.Tensor | SparseBatch
     condition: torch.Tensor
+    seen0: torch.Tensor | SparseBatch | None = None
+    seen: torch.Tensor | SparseBatch | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Copy to a device; what is sparse stays sparse."""
-        return Batch(self.x0.to(device), self.x.to(device), self.condition.to(device))
+        return Batch(
+            self.x0.to(device),
+            self.x.to(device),
+            self.condition.to(device),
+            None if self.seen0 is None else self.seen0.to(device),
+            None if self.seen is None else self.seen.to(device),
+        )
 
 
 class MatchedBatches(IterableDataset):
-    """Perturbed cells in batches, each cell matched to a random control of the same covariates.
+    """Perturbed cells in batches, each cell matched to random controls of the same covariates.
 
     With ``shuffle`` every pass draws a new order and new controls; without it every pass is the
-    same. Both depend on the seed alone.
+    same. Both depend on the seed and the number of the pass alone.
 
     Parameters
     ----------
-    rows
-        Reader of the matrix.
     perturbed
-        Rows of the perturbed cells, int64.
+        The perturbed cells.
     condition
         Condition of each of them, int64.
     controls
-        Rows of the control cells that match each condition.
+        Reader of the control cells.
+    matching
+        Which of them may go with which cell.
+    representation
+        What an encoder sees of each cell of the screen, ``(cells, dimensions)``, where that is not
+        its expression.
+    n_controls
+        Controls per cell, averaged.
     batch_size
         Cells per batch.
+
+    Attributes
+    ----------
+    epoch
+        Number of the next pass that is shuffled.
     """
 
     def __init__(
         self,
-        rows: Rows,
-        perturbed: np.ndarray,
+        perturbed: PerturbedCells,
         condition: np.ndarray,
-        controls: dict[int, np.ndarray],
+        controls: Rows,
+        matching: Matching,
         *,
+        representation: Rows | None = None,
+        n_controls: int = 1,
         batch_size: int,
         shuffle: bool,
         seed: int,
     ) -> None:
-        self.rows = rows
         self.perturbed = perturbed
         self.condition = condition
+        self.controls = controls
+        self.matching = matching
+        self.representation = representation
+        self.n_controls = n_controls
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
-        self._epoch = 0
-        # all controls in one array, so that matching a batch is one draw
-        self._pool = np.concatenate(list(controls.values()))
-        size = np.array([len(c) for c in controls.values()])
-        place = {c: i for i, c in enumerate(controls)}
-        of_cell = np.array([place[c] for c in condition], dtype=np.int64)
-        self._first = (np.cumsum(size) - size)[of_cell]
-        self._size = size[of_cell]
+        self.epoch = 0
 
     def __len__(self) -> int:
-        return math.ceil(len(self.perturbed) / self.batch_size)
+        return math.ceil(len(self.condition) / self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        rng = np.random.default_rng([self.seed, self._epoch])
-        n = len(self.perturbed)
-        order = rng.permutation(n) if self.shuffle else np.arange(n)
-        matched = self._pool[self._first + (rng.random(n) * self._size).astype(np.int64)]
-        self._epoch += self.shuffle
-        for start in range(0, n, self.batch_size):
-            cells = order[start : start + self.batch_size]
-            yield Batch(
-                self.rows(matched[cells]),
-                self.rows(self.perturbed[cells]),
-                torch.from_numpy(self.condition[cells]),
-            )
+        rng = np.random.default_rng([self.seed, self.epoch])
+        matched = self.matching.draw(rng, self.n_controls)
+        self.epoch += self.shuffle
+        for cells, x in self.perturbed.batches(self.batch_size, rng if self.shuffle else None):
+            there = matched[cells]
+            batch = Batch(self.controls(there), x, torch.from_numpy(self.condition[cells]))
+            if self.representation is not None:
+                seen = self.representation(self.perturbed.rows[cells])
+                batch = batch._replace(seen0=self.representation(there), seen=seen)
+            yield batch

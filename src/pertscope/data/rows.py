@@ -8,6 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from pertscope._core.matrix import blocks_with_progress
+
 
 class SparseBatch(NamedTuple):
     """Stored values of some rows, with their place in the flattened dense batch.
@@ -20,15 +22,18 @@ class SparseBatch(NamedTuple):
         ``row * n_columns + column``, int64 ``(stored values,)``.
     shape
         Shape of the dense batch.
+    summed
+        Whether a place may occur more than once: its values add up.
     """
 
     values: torch.Tensor
     places: torch.Tensor
     shape: tuple[int, int]
+    summed: bool = False
 
     def to(self, device: torch.device) -> SparseBatch:
         """Copy to a device."""
-        return SparseBatch(self.values.to(device), self.places.to(device), self.shape)
+        return self._replace(values=self.values.to(device), places=self.places.to(device))
 
 
 class Rows:
@@ -38,20 +43,38 @@ class Rows:
     ----------
     x
         Cells x genes: CSR, CSC or dense.
+    held
+        Sorted rows to hold, where `x` lies on disk; they are read in one pass over it.
     """
 
-    def __init__(self, x: Any) -> None:
+    def __init__(self, x: Any, held: np.ndarray | None = None) -> None:
+        self.held = held
+        x = x if held is None else _read(x, held)
         self.x = _canonical(x) if sp.issparse(x) else np.asarray(x, np.float32)
+        _require_finite(self.x)
 
     def __call__(self, rows: np.ndarray) -> torch.Tensor | SparseBatch:
-        """Rows in this order, dense or sparse as the matrix is."""
-        if not sp.issparse(self.x):
-            return torch.from_numpy(self.x[rows])
-        block = self.x[rows]
-        n_rows, n_columns = block.shape
-        first = np.repeat(np.arange(n_rows, dtype=np.int64) * n_columns, np.diff(block.indptr))
-        places = torch.from_numpy(first + block.indices)
-        return SparseBatch(torch.from_numpy(block.data), places, (n_rows, n_columns))
+        """Rows in this order, dense or sparse as the matrix is.
+
+        Rows ``(cells, n)`` in place of ``(cells,)`` are averaged over n.
+        """
+        if self.held is not None:
+            rows = np.searchsorted(self.held, rows)
+        n = rows.shape[1] if rows.ndim == 2 else 1
+        block = self.x[rows.ravel()]
+        if not sp.issparse(block):
+            shape = (len(rows), n, self.x.shape[1])
+            return torch.from_numpy(block if n == 1 else block.reshape(shape).mean(axis=1))
+        return sparse_batch(block, n)
+
+
+def sparse_batch(block: Any, n: int = 1) -> SparseBatch:
+    """Canonical CSR as a batch; every `n` rows that follow each other are averaged."""
+    n_rows, n_columns = block.shape
+    row = np.arange(n_rows, dtype=np.int64) // n
+    places = torch.from_numpy(np.repeat(row * n_columns, np.diff(block.indptr)) + block.indices)
+    values = block.data if n == 1 else block.data / np.float32(n)
+    return SparseBatch(torch.from_numpy(values), places, (n_rows // n, n_columns), n > 1)
 
 
 def dense(batch: torch.Tensor | SparseBatch) -> torch.Tensor:
@@ -59,7 +82,8 @@ def dense(batch: torch.Tensor | SparseBatch) -> torch.Tensor:
     if not isinstance(batch, SparseBatch):
         return batch
     flat = torch.zeros(batch.shape[0] * batch.shape[1], device=batch.values.device)
-    return flat.scatter_(0, batch.places, batch.values).view(batch.shape)
+    fill = flat.scatter_add_ if batch.summed else flat.scatter_
+    return fill(0, batch.places, batch.values).view(batch.shape)
 
 
 def _canonical(x: Any) -> Any:
@@ -69,3 +93,24 @@ def _canonical(x: Any) -> Any:
         csr = csr.copy()
         csr.sum_duplicates()
     return csr
+
+
+def _require_finite(x: Any) -> None:
+    """Refuse NaN and infinity: they would end as a loss that is no number."""
+    values = x.data if sp.issparse(x) else x
+    if not np.isfinite(values).all():
+        where = np.argwhere(~np.isfinite(values))[0][0]
+        row = np.searchsorted(x.indptr, where, side="right") - 1 if sp.issparse(x) else where
+        raise ValueError(
+            f"the matrix holds NaN or infinite values, first in row {row} (counted from 0 in what "
+            "is read): drop or fill them first."
+        )
+
+
+def _read(x: Any, held: np.ndarray) -> Any:
+    """Some rows of a matrix on disk that is cut along its rows."""
+    parts = []
+    for rows, _, block in blocks_with_progress(x):
+        first, last = np.searchsorted(held, [rows.start, rows.stop])
+        parts.append(block[held[first:last] - rows.start])
+    return sp.vstack(parts, format="csr") if sp.issparse(parts[0]) else np.concatenate(parts)

@@ -29,17 +29,16 @@ class AdversarialPlan(TrainingPlan):
         super().__init__(module, *vectors, **settings)
         self.automatic_optimization = False
         self.warmup_epochs = module.warmup_epochs
-        self._turn = 0
 
     def _step(self, pairs: Pairs) -> None:
         autoencoder, adversary = cast("list[torch.optim.Optimizer]", self.optimizers())
         n = len(pairs[0])
-        if self.current_epoch < self.warmup_epochs:
+        if self.epoch < self.warmup_epochs:
             loss = self.module.loss(*pairs)
             self._descend(autoencoder, loss)
             self._record("train_loss", loss, n)
             return
-        if self._turn % self.module.adversary_steps == 0:
+        if self.turns % self.module.adversary_steps == 0:
             objective, loss = self.module.generator_loss(*pairs)
             self._descend(autoencoder, objective)
             self._record("train_loss", loss, n)
@@ -47,12 +46,12 @@ class AdversarialPlan(TrainingPlan):
             objective, loss = self.module.adversary_loss(*pairs)
             self._descend(adversary, objective)
             self._record("adversary_loss", loss, n)
-        self._turn += 1
+        self.turns += 1
 
     def on_train_epoch_end(self) -> None:
         """Let the autoencoder's rate fall; the epochs of the warm-up are no measure."""
         loss = self.trainer.callback_metrics.get("val_loss")
-        if loss is not None and self.current_epoch >= self.warmup_epochs:
+        if loss is not None and self.epoch >= self.warmup_epochs:
             cast("ReduceLROnPlateau", self.lr_schedulers()).step(loss)
 
     def configure_optimizers(self) -> Any:

@@ -9,18 +9,20 @@ import numpy as np
 import pandas as pd
 
 from pertscope._core.conditions import screen_conditions
-from pertscope._core.matrix import dense_rows, matrix_of, refuse_counts
+from pertscope._core.matrix import refuse_counts
 from pertscope._core.screen import Screen
 from pertscope._core.splits import split_of
-from pertscope.models.checks import require_genes, require_positive, require_vocabulary
-from pertscope.models.encoding import Vocabulary, training_vocabulary
-from pertscope.models.files import read_model, write_model
-from pertscope.models.requests import (
-    as_prediction,
-    control_means,
-    control_rows,
-    wanted_conditions,
+from pertscope.models.checks import (
+    encoder_input,
+    require_genes,
+    require_positive,
+    require_vocabulary,
 )
+from pertscope.models.doses import Mixture, at_doses
+from pertscope.models.encoding import VECTORS, Vocabulary, training_vocabulary
+from pertscope.models.files import read_model, write_model
+from pertscope.models.requests import as_prediction, control_rows, wanted_conditions
+from pertscope.models.responses import cell_responses, mean_responses, responses_of_means
 
 if TYPE_CHECKING:
     import os
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from pertscope._core.conditions import Conditions
-
-CONTROLS_PER_CHUNK = 1024
 
 
 class ResponseModel(ABC):
@@ -52,6 +52,9 @@ class ResponseModel(ABC):
 
     affine: ClassVar[bool]
     """Whether the mean response is the response of the mean: one row stands for all controls."""
+
+    knows_doses: ClassVar[bool] = False
+    """Whether it predicts a dose, where doses are registered."""
 
     def __init__(self, adata: AnnData, **settings: Any) -> None:
         self.adata = adata
@@ -86,6 +89,7 @@ class ResponseModel(ABC):
         adata: AnnData | None = None,
         max_controls: int | None = None,
         cells_per_condition: int | None = None,
+        dose: float | None = None,
         seed: int = 0,
     ) -> AnnData:
         """Predict conditions, observed or not, from the control cells of their covariates.
@@ -103,6 +107,9 @@ class ResponseModel(ABC):
         cells_per_condition
             Return this many predicted cells per condition (or one per control cell, where there
             are fewer) in place of the mean over all.
+        dose
+            Dose of all of them; by default the doses of their cells, in the same shares. Baselines
+            know no doses.
         seed
             Seed of these draws.
 
@@ -123,31 +130,23 @@ class ResponseModel(ABC):
         require_genes(self.genes, adata)
         observed = screen_conditions(adata, self.screen)
         wanted = wanted_conditions(conditions, observed, split=lambda: split_of(adata, observed))
-        self.vocabulary.require(wanted)
-        x = matrix_of(adata, self.screen.layer)
+        plain = Mixture(wanted, np.arange(len(wanted)), np.ones(len(wanted)))
+        mixture = at_doses(wanted, dose, observed, adata.obs) if self.knows_doses else plain
+        self.vocabulary.require(mixture.conditions)
+        x = encoder_input(adata, self.settings.get("use_rep"), self.screen.layer)
         rng = np.random.default_rng(seed)
-        n_rows = np.ones(len(wanted), int)
-        result: list[np.ndarray] = [np.empty(0)] * len(wanted)
         most = max_controls if cells_per_condition is None else cells_per_condition
-        controls = [control_rows(observed, c, most, rng) for c in wanted.contexts]
-        means = (
-            control_means(x, controls, self.genes)
-            if self.affine and not cells_per_condition
-            else None
-        )
-        for context, rows in enumerate(controls):
-            chosen = np.flatnonzero(wanted.context == context)
-            part = wanted.take(chosen)
-            if cells_per_condition is not None:
-                n_rows[chosen] = len(rows)
-                responses = self._respond(dense_rows(x, rows), part)
-            elif means is not None:
-                responses = self._respond(means[[context]], part)
-            else:
-                responses = iter(self._mean_response(x, rows, part)[:, None])
-            for i, cells in zip(chosen, responses, strict=True):
-                result[i] = cells
-        return as_prediction(wanted, n_rows, np.concatenate(result), self.genes)
+        controls = [control_rows(observed, c, most, rng) for c in mixture.conditions.contexts]
+        n_rows = np.ones(len(wanted), int)
+        if cells_per_condition is not None:
+            cells = cell_responses(self._respond, x, controls, mixture, rng)
+            n_rows = np.array([len(c) for c in cells])
+            result = np.concatenate(cells)
+        elif self.affine:
+            result = responses_of_means(self._respond, x, controls, mixture, self.genes)
+        else:
+            result = mean_responses(self._respond, x, controls, mixture, len(self.genes))
+        return as_prediction(wanted, n_rows, result, self.genes)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Save the trained model to a folder: ``model.json`` and ``arrays.npz``.
@@ -176,7 +175,8 @@ class ResponseModel(ABC):
             "vocabulary": self.vocabulary.to_dict(),
             "history": self.history.reset_index().to_dict(orient="list"),
         }
-        write_model(path, entry, self._arrays(), overwrite=overwrite)
+        arrays = self._arrays() | self.vocabulary.arrays()
+        write_model(path, entry, arrays, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], adata: AnnData) -> Self:
@@ -202,12 +202,12 @@ class ResponseModel(ABC):
         model.settings = entry["settings"]
         model.screen = Screen.of(adata)
         model.genes = entry["genes"]
-        model.vocabulary = Vocabulary.from_dict(entry["vocabulary"])
+        model.vocabulary = Vocabulary.from_dict(entry["vocabulary"], arrays)
         require_genes(model.genes, adata)
         require_vocabulary(model.vocabulary, adata, model.screen)
         history = pd.DataFrame(entry["history"])
         model.history = history.set_index("epoch") if "epoch" in history else pd.DataFrame()
-        model._set_arrays(arrays)
+        model._set_arrays({k: v for k, v in arrays.items() if k != VECTORS})
         model.is_trained = True
         return model
 
@@ -236,12 +236,3 @@ class ResponseModel(ABC):
     def _require_trained(self) -> None:
         if not self.is_trained:
             raise ValueError(f"this {type(self).__name__} is not trained: call `train()` first.")
-
-    def _mean_response(self, x: Any, rows: np.ndarray, conditions: Conditions) -> np.ndarray:
-        """Mean response of control cells, float64 ``(conditions, genes)``."""
-        total = np.zeros((len(conditions), len(self.genes)))
-        for start in range(0, len(rows), CONTROLS_PER_CHUNK):
-            x0 = dense_rows(x, rows[start : start + CONTROLS_PER_CHUNK])
-            for i, cells in enumerate(self._respond(x0, conditions)):
-                total[i] += cells.sum(axis=0, dtype=np.float64)
-        return total / len(rows)

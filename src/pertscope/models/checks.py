@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from pertscope._core.conditions import screen_conditions
-from pertscope._core.messages import listed
+from pertscope._core.matrix import matrix_of
+from pertscope._core.messages import listed, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +52,29 @@ def require_vocabulary(vocabulary: Vocabulary, adata: AnnData, screen: Screen) -
             "the screen and the model share no perturbation: the model knows "
             f"{listed(sorted(known))}, the screen has {listed(sorted(there))}."
         )
+
+
+def encoder_input(adata: AnnData, use_rep: str | None, layer: str | None) -> Any:
+    """What an encoder sees of each cell: a representation in ``.obsm``, or the expression.
+
+    Raises
+    ------
+    KeyError
+        If ``.obsm`` has no `use_rep`.
+    ValueError
+        If it holds NaN or infinite values.
+    """
+    if use_rep is None:
+        return matrix_of(adata, layer)
+    if use_rep not in adata.obsm:
+        raise KeyError(f"`.obsm` has no {use_rep!r}; {nearest(use_rep, adata.obsm)}.")
+    found = adata.obsm[use_rep]
+    x = np.asarray(found.toarray() if sp.issparse(found) else found, dtype=np.float32)
+    if x.ndim != 2 or not np.isfinite(x).all():
+        raise ValueError(
+            f"`.obsm[{use_rep!r}]` must be a table of finite numbers, one row per cell."
+        )
+    return x
 
 
 def require_positive(**numbers: int | None) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     import os
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 JSON, ARRAYS = "model.json", "arrays.npz"
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import logging
+import hashlib
+import json
 from abc import abstractmethod
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -14,20 +17,29 @@ import torch
 from pertscope._core.conditions import screen_conditions
 from pertscope._core.keys import TRAIN, VAL
 from pertscope._core.matrix import is_backed, matrix_of
+from pertscope._core.perturbation_embedding import read_embedding
 from pertscope._core.splits import split_of
-from pertscope.data.matched_batches import MatchedBatches
 from pertscope.data.rows import Rows
 from pertscope.models.adversarial_training import AdversarialPlan
 from pertscope.models.base import ResponseModel
-from pertscope.models.training import DescentPlan, TrainingPlan, fit
+from pertscope.models.checkpoint import Checkpoint
+from pertscope.models.checks import encoder_input, require_positive
+from pertscope.models.doses import treatments
+from pertscope.models.feeding import matched_batches, require_readable
+from pertscope.models.fitting import fit
+from pertscope.models.isolation import own_random_state, quiet_lightning
+from pertscope.models.training import DescentPlan, TrainingPlan
 from pertscope.nn.adversarial_module import AdversarialModule
+from pertscope.nn.autoencoder_module import AutoencoderModule
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
     from anndata import AnnData
 
     from pertscope._core.conditions import Conditions
+    from pertscope.models.keep_best import OnEpoch
     from pertscope.nn.response_module import ResponseModule
 
 
@@ -38,11 +50,18 @@ class NetworkModel(ResponseModel):
     anew in every epoch, by the loss of the module.
     """
 
+    knows_doses: ClassVar[bool] = True
     module: ResponseModule
 
     def __init__(self, adata: AnnData, *, seed: int, **settings: Any) -> None:
         super().__init__(adata, seed=seed, **settings)
-        with _own_random_state(seed):
+        encoder_input(adata, settings.get("use_rep"), self.screen.layer)  # refuses what is no input
+        name = settings.get("perturbation_embedding")
+        if name is not None:
+            embedding = read_embedding(adata, name)
+            embedding.of([(p,) for p in self.vocabulary.perturbations])  # refuses what has no row
+            self.vocabulary = replace(self.vocabulary, embedding=embedding)
+        with own_random_state(seed):
             self.module = self._build()
 
     def train(
@@ -56,9 +75,17 @@ class NetworkModel(ResponseModel):
         patience: int = 50,
         lr_patience: int = 15,
         gradient_clip: float | None = None,
+        n_controls: int = 1,
+        matching: str = "random",
         accelerator: str = "auto",
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float = 60,
+        on_epoch: OnEpoch | None = None,
     ) -> None:
         """Train on the train part; the weights with the best validation loss are kept.
+
+        The matrix may lie on disk (h5ad or zarr, by rows; dask): blocks of it are read in random
+        order while others train.
 
         Parameters
         ----------
@@ -74,47 +101,83 @@ class NetworkModel(ResponseModel):
             Epochs without improvement before training stops, and before the rate falls.
         gradient_clip
             Largest norm of a gradient; none by default.
+        n_controls
+            Controls that a perturbed cell is matched to, averaged. Networks that take cells apart
+            see single cells: 1.
+        matching
+            ``"random"`` draws any control with the cell's covariates; ``"transport"`` draws by the
+            optimal transport plan between the controls and the cells of a condition, in principal
+            components (needs ``pip install 'pertscope[ot]'``).
         accelerator
             ``"auto"`` takes a GPU where there is one; otherwise Lightning's names.
+        checkpoint
+            Folder for the state of the training, written between epochs. The same call goes on
+            from there after a kill, and ends with the weights that it would have had; the folder
+            is removed at the end.
+        checkpoint_seconds
+            Time between two writes.
+        on_epoch
+            Called after each epoch with its number and its losses by name; what it raises ends the
+            training, and the best weights so far are kept.
 
         Raises
         ------
         ValueError
-            If the matrix is not in memory, or early stopping has no val part.
+            If an argument is out of range, early stopping has no val part, the loss is no number
+            any more, or the checkpoint is another training's.
+        MemoryError
+            If the device has no memory left.
         """
-        if max_epochs < 1 or batch_size < 1:
+        require_positive(max_epochs=max_epochs, batch_size=batch_size, n_controls=n_controls)
+        if n_controls > 1 and isinstance(self.module, AutoencoderModule):
             raise ValueError(
-                f"`max_epochs`={max_epochs} and `batch_size`={batch_size} must be positive."
+                f"`n_controls`={n_controls}: {type(self).__name__} takes single cells apart, a "
+                "mean of controls is none."
             )
         x = matrix_of(self.adata, self.screen.layer)
-        if is_backed(x):
-            raise ValueError(
-                "training reads cells at random: load the matrix with `adata.to_memory()`."
-            )
+        require_readable(x, matching)
+        use_rep = self.settings.get("use_rep")
+        seen = None if use_rep is None else encoder_input(self.adata, use_rep, None)
         conditions = screen_conditions(self.adata, self.screen)
+        applied, treatment = treatments(self.adata.obs, conditions)
         part = split_of(self.adata, conditions)
-        rows = Rows(x)
         seed = self.settings["seed"]
-        train = _batches(rows, conditions, part == TRAIN, batch_size, seed, shuffle=True)
+        feed = partial(
+            matched_batches,
+            x if is_backed(x) else Rows(x),
+            conditions,
+            treatment,
+            seed=seed,
+            n_controls=n_controls,
+            matching=matching,
+            representation=seen,
+        )
+        train = feed(part == TRAIN, batch_size=batch_size, shuffle=True)
         if train is None:
             raise ValueError("the train part holds no perturbed cells.")
-        val = _batches(rows, conditions, part == VAL, max(batch_size, 1024), seed, shuffle=False)
+        val = feed(part == VAL, batch_size=max(batch_size, 1024), shuffle=False)
         if val is None and early_stopping:
             raise ValueError(
                 "early stopping needs perturbed cells in 'val': split again, or pass "
                 "`early_stopping=False` with the `max_epochs` that you want."
             )
-        with _own_random_state(seed + 1), _quiet_lightning():
+        steps: dict[str, Any] = {
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "lr_patience": lr_patience,
+            "gradient_clip": gradient_clip,
+        }
+        kept = None
+        if checkpoint is not None:
+            data = _digest(self.genes, treatment, part == TRAIN, part == VAL)
+            feeding = {"batch_size": batch_size, "n_controls": n_controls, "matching": matching}
+            identity = {"model": self.name, "data": data, **self.settings, **steps, **feeding}
+            kept = Checkpoint(Path(checkpoint), identity, checkpoint_seconds)
+        used = np.unique(treatment[(part == TRAIN) | (part == VAL)])
+        with own_random_state(seed + 1), quiet_lightning():
             adversarial = isinstance(self.module, AdversarialModule)
             plan_class: type[TrainingPlan] = AdversarialPlan if adversarial else DescentPlan
-            plan = plan_class(
-                self.module,
-                *self._encode(conditions, part),
-                lr=lr,
-                weight_decay=weight_decay,
-                lr_patience=lr_patience,
-                gradient_clip=gradient_clip,
-            )
+            plan = plan_class(self.module, *self._encode(applied, used), seed=seed, **steps)
             history = fit(
                 plan,
                 train,
@@ -122,20 +185,33 @@ class NetworkModel(ResponseModel):
                 max_epochs=max_epochs,
                 patience=patience if early_stopping else None,
                 accelerator=accelerator,
+                on_epoch=on_epoch,
+                checkpoint=kept,
             )
         self.history = pd.DataFrame(history).set_index("epoch")
         self.is_trained = True
 
+    @property
+    def n_inputs(self) -> int:
+        """Length of what an encoder sees of a cell: its genes, or a representation."""
+        use_rep = self.settings.get("use_rep")
+        return len(self.genes) if use_rep is None else self.adata.obsm[use_rep].shape[1]
+
+    @property
+    def module_settings(self) -> dict[str, Any]:
+        """Settings of the module: those that say nothing of data or seed."""
+        outside = ("seed", "use_rep", "perturbation_embedding")
+        return {k: v for k, v in self.settings.items() if k not in outside}
+
     @abstractmethod
     def _build(self) -> ResponseModule:
-        """The module, from ``self.settings``, ``self.genes`` and ``self.vocabulary``."""
+        """The module, from the settings, sizes and vocabulary of this model."""
 
-    def _encode(self, conditions: Conditions, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Vectors of all conditions; zeros for those that training does not use."""
-        used = np.unique(conditions.codes[(part == TRAIN) | (part == VAL)])
-        chosen = conditions.take(used)
-        n = len(conditions)
-        perturbations = np.zeros((n, len(self.vocabulary.perturbations)), np.float32)
+    def _encode(self, applied: Conditions, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of all treatments; zeros for those that training does not use."""
+        chosen = applied.take(used)
+        n = len(applied)
+        perturbations = np.zeros((n, self.vocabulary.n_perturbation_inputs), np.float32)
         covariates = np.zeros((n, self.vocabulary.n_covariates), np.float32)
         perturbations[used] = self.vocabulary.encode_perturbations(chosen)
         covariates[used] = self.vocabulary.encode_covariates(chosen)
@@ -154,53 +230,16 @@ class NetworkModel(ResponseModel):
         return {k: v.numpy() for k, v in self.module.state_dict().items()}
 
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        with _own_random_state(0):
+        with own_random_state(0):
             self.module = self._build()
         self.module.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
         self.module.eval()
 
 
-def _batches(
-    rows: Rows,
-    conditions: Conditions,
-    chosen: np.ndarray,
-    batch_size: int,
-    seed: int,
-    *,
-    shuffle: bool,
-) -> MatchedBatches | None:
-    """Batches of the perturbed among the chosen cells, matched to chosen controls."""
-    cells = np.flatnonzero(chosen & ~conditions.is_control[conditions.codes])
-    if len(cells) == 0:
-        return None
-    codes = conditions.codes[cells]
-    controls = {
-        int(c): np.flatnonzero(chosen & (conditions.codes == conditions.control_of[c]))
-        for c in np.unique(codes)
-    }
-    lost = [conditions.index[c] for c, r in controls.items() if len(r) == 0]
-    if lost:
-        raise ValueError(f"conditions without controls in their part of the split: {lost[:5]}.")
-    return MatchedBatches(
-        rows, cells, codes, controls, batch_size=batch_size, shuffle=shuffle, seed=seed
-    )
-
-
-@contextmanager
-def _own_random_state(seed: int) -> Iterator[None]:
-    """Draw from torch's generator under a seed, and leave it as it was."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Leave out Lightning's notes on the hardware it found."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+def _digest(*parts: Any) -> str:
+    """Short name of what these hold."""
+    state = hashlib.sha256()
+    for part in parts:
+        values = part.tobytes() if isinstance(part, np.ndarray) else json.dumps(part).encode()
+        state.update(values)
+    return state.hexdigest()[:16]

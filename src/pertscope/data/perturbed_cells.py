@@ -1,0 +1,134 @@
+"""The perturbed cells of a pass, in random order: from memory, or from disk block by block."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from pertscope._core.matrix import row_block
+from pertscope.data.rows import Rows, SparseBatch, sparse_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Part = tuple[np.ndarray, torch.Tensor | SparseBatch]
+
+ROWS_PER_READ = 512
+SHUFFLED_BYTES = 128 * 2**20
+"""Rows that are read at once from places at random, and shuffled among each other."""
+
+
+class PerturbedCells(ABC):
+    """Rows that a pass goes through once."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self.rows = rows
+
+    @abstractmethod
+    def batches(self, batch_size: int, rng: np.random.Generator | None) -> Iterator[Part]:
+        """Places in `rows` of the cells of a batch, with their values.
+
+        Without a generator they come in the order of `rows`.
+        """
+
+
+@final
+class HeldCells(PerturbedCells):
+    """Cells of a matrix in memory, in an order that is wholly random."""
+
+    def __init__(self, read: Rows, rows: np.ndarray) -> None:
+        super().__init__(rows)
+        self.read = read
+
+    def batches(self, batch_size: int, rng: np.random.Generator | None) -> Iterator[Part]:
+        """Batches in random order."""
+        n = len(self.rows)
+        order = np.arange(n) if rng is None else rng.permutation(n)
+        for start in range(0, n, batch_size):
+            cells = order[start : start + batch_size]
+            yield cells, self.read(self.rows[cells])
+
+
+@final
+class StoredCells(PerturbedCells):
+    """Cells of a matrix on disk, shuffled among blocks from places at random.
+
+    A pass reads runs of `ROWS_PER_READ` neighbouring rows in random order, and shuffles as many of
+    them as fit `SHUFFLED_BYTES`; the next ones are read while these train. So a batch mixes cells
+    from all over the file, though not every order is as likely as in memory.
+
+    Parameters
+    ----------
+    x
+        Cells x genes on disk, cut along its rows: CSR, dense or dask.
+    rows
+        Rows of the perturbed cells, sorted.
+    """
+
+    def __init__(self, x: Any, rows: np.ndarray) -> None:
+        super().__init__(rows)
+        self.x = x
+        edges = np.arange(0, x.shape[0] + ROWS_PER_READ, ROWS_PER_READ)
+        place = np.searchsorted(rows, edges)
+        self.runs = [
+            (int(edges[i]), np.arange(a, b)) for i, (a, b) in enumerate(pairwise(place)) if b > a
+        ]
+
+    def batches(self, batch_size: int, rng: np.random.Generator | None) -> Iterator[Part]:
+        """Batches of a pass; the last one of a block waits for the next block."""
+        order = np.arange(len(self.runs))
+        if rng is not None:
+            rng.shuffle(order)
+        row_bytes = self._row_bytes()
+        n_runs = max(1, int(SHUFFLED_BYTES / row_bytes / ROWS_PER_READ))
+        blocks = [order[i : i + n_runs] for i in range(0, len(order), n_runs)]
+        left: Any = None
+        with ThreadPoolExecutor(1) as reader:
+            coming = reader.submit(self._read, blocks[0])
+            for i in range(len(blocks)):
+                cells, values = coming.result()
+                if i + 1 < len(blocks):
+                    coming = reader.submit(self._read, blocks[i + 1])
+                if left is not None:
+                    cells = np.concatenate([left[0], cells])
+                    values = _stack([left[1], values])
+                if rng is not None:
+                    mixed = rng.permutation(len(cells))
+                    cells, values = cells[mixed], values[mixed]
+                last = i + 1 == len(blocks)
+                n = len(cells) if last else len(cells) - len(cells) % batch_size
+                for start in range(0, n, batch_size):
+                    stop = min(start + batch_size, n)
+                    yield cells[start:stop], _batch(values[start:stop])
+                left = (cells[n:], values[n:])
+
+    def _read(self, runs: np.ndarray) -> tuple[np.ndarray, Any]:
+        """Cells of some runs, read in the order of the file."""
+        parts, places = [], []
+        for run in np.sort(runs):
+            start, cells = self.runs[run]
+            block = row_block(self.x, start, min(start + ROWS_PER_READ, self.x.shape[0]))
+            parts.append(Rows(block).x[self.rows[cells] - start])
+            places.append(cells)
+        return np.concatenate(places), _stack(parts)
+
+    def _row_bytes(self) -> float:
+        """Size of a row in memory, judged by the first run."""
+        start, _ = self.runs[0]
+        block: Any = Rows(row_block(self.x, start, min(start + ROWS_PER_READ, self.x.shape[0]))).x
+        size = block.data.nbytes + block.indices.nbytes if sp.issparse(block) else block.nbytes
+        return max(size / block.shape[0], 1)
+
+
+def _stack(parts: list[Any]) -> Any:
+    return sp.vstack(parts, format="csr") if sp.issparse(parts[0]) else np.concatenate(parts)
+
+
+def _batch(values: Any) -> torch.Tensor | SparseBatch:
+    return sparse_batch(values) if sp.issparse(values) else torch.from_numpy(values)
