@@ -5,6 +5,7 @@ Baselines import no torch; networks import it when they are first named.
 
 from typing import TYPE_CHECKING, Any
 
+from pertscope.models._presets import presets
 from pertscope.models._registry import MODELS
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "Linear",
     "MeanEffect",
     "NoChange",
+    "presets",
 ]
 
 _ENTRIES = {entry.class_name: entry for entry in MODELS.values()}

@@ -52,7 +52,8 @@ class KeepBest(L.Callback):
         """Open the progress bar."""
         n = len(self.history)
         total = (trainer.max_epochs or 0) + n
-        self.bar = tqdm(total=total, initial=n, desc="training", unit="epoch")
+        # within another bar, of tuning say, it goes when it ends
+        self.bar = tqdm(total=total, initial=n, desc="training", unit="epoch", leave=None)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Put back what the optimisers knew."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pertscope.tl._train_and_predict import train_and_predict
@@ -22,6 +23,7 @@ def fit_biolord(
     noise: float = 0.1,
     penalty: float = 100.0,
     seed: int = 0,
+    preset: str | None = None,
     key_added: str = "biolord",
     **train_kwargs: Any,
 ) -> Biolord:
@@ -47,6 +49,9 @@ def fit_biolord(
         Weight of the basal state's squared length.
     seed
         Seed of weights, order of cells, dropout, matched controls and noise.
+    preset
+        Published settings in place of the defaults, ``"norman19"`` or ``"srivatsan20"``; an
+        argument that differs from its default wins. See :func:`pertscope.models.presets`.
     key_added
         Name of the prediction.
     **train_kwargs
@@ -63,7 +68,8 @@ def fit_biolord(
     KeyError
         If the screen is not registered or not split.
     ValueError
-        If it holds counts, the train part is empty, or a setting lies outside its range.
+        If there is no such preset, it holds counts, the train part is empty, or a setting lies
+        outside its range.
 
     Examples
     --------
@@ -81,8 +87,8 @@ def fit_biolord(
 
     return train_and_predict(
         adata,
-        lambda screen: Biolord(
-            screen,
+        partial(
+            Biolord,
             n_hidden=n_hidden,
             n_latent=n_latent,
             n_layers=n_layers,
@@ -92,5 +98,6 @@ def fit_biolord(
             seed=seed,
         ),
         key_added,
+        preset=preset,
         **train_kwargs,
     )

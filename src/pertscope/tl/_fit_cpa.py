@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pertscope.tl._train_and_predict import train_and_predict
@@ -19,17 +20,18 @@ def fit_cpa(
     variational: bool = False,
     n_hidden: int = 256,
     n_latent: int = 64,
-    n_layers: int = 2,
+    n_layers: int = 1,
     n_hidden_adversary: int = 128,
     n_layers_adversary: int = 2,
-    dropout: float = 0.0,
-    kl_weight: float = 0.1,
-    adversary_weight: float = 1.0,
+    dropout: float = 0.1,
+    kl_weight: float = 1.0,
+    adversary_weight: float = 3.0,
     penalty_weight: float = 1.0,
-    adversary_steps: int = 5,
+    adversary_steps: int = 3,
     warmup_epochs: int = 5,
     softplus: bool = False,
     seed: int = 0,
+    preset: str | None = None,
     key_added: str = "cpa",
     **train_kwargs: Any,
 ) -> CPA:
@@ -72,6 +74,10 @@ def fit_cpa(
         Force the output to be positive.
     seed
         Seed of weights, order of cells, dropout, draws and matched controls.
+    preset
+        Published settings in place of the defaults, ``"norman19"`` or ``"srivatsan20"``, each also
+        with the suffix ``-no-adversary``; an argument that differs from its default wins. See
+        :func:`pertscope.models.presets`.
     key_added
         Name of the prediction.
     **train_kwargs
@@ -88,7 +94,8 @@ def fit_cpa(
     KeyError
         If the screen is not registered or not split.
     ValueError
-        If it holds counts, the train part is empty, or a weight is negative.
+        If there is no such preset, it holds counts, the train part is empty, or a weight is
+        negative.
 
     Examples
     --------
@@ -106,8 +113,8 @@ def fit_cpa(
 
     return train_and_predict(
         adata,
-        lambda screen: CPA(
-            screen,
+        partial(
+            CPA,
             adversarial=adversarial,
             variational=variational,
             n_hidden=n_hidden,
@@ -125,5 +132,6 @@ def fit_cpa(
             seed=seed,
         ),
         key_added,
+        preset=preset,
         **train_kwargs,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pertscope.tl._train_and_predict import train_and_predict
@@ -21,6 +22,7 @@ def fit_decoder_only(
     dropout: float = 0.1,
     softplus: bool = False,
     seed: int = 0,
+    preset: str | None = None,
     key_added: str = "decoder_only",
     **train_kwargs: Any,
 ) -> DecoderOnly:
@@ -44,6 +46,9 @@ def fit_decoder_only(
         Force the output to be positive.
     seed
         Seed of weights, order of cells and dropout.
+    preset
+        Published settings in place of the defaults, ``"norman19"`` or ``"srivatsan20"``; an
+        argument that differs from its default wins. See :func:`pertscope.models.presets`.
     key_added
         Name of the prediction.
     **train_kwargs
@@ -60,7 +65,7 @@ def fit_decoder_only(
     KeyError
         If the screen is not registered or not split.
     ValueError
-        If it holds counts, or the train part is empty.
+        If there is no such preset, it holds counts, or the train part is empty.
 
     Examples
     --------
@@ -78,8 +83,8 @@ def fit_decoder_only(
 
     return train_and_predict(
         adata,
-        lambda screen: DecoderOnly(
-            screen,
+        partial(
+            DecoderOnly,
             inputs=inputs,
             n_hidden=n_hidden,
             n_layers=n_layers,
@@ -88,5 +93,6 @@ def fit_decoder_only(
             seed=seed,
         ),
         key_added,
+        preset=preset,
         **train_kwargs,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pertscope.tl._train_and_predict import train_and_predict
@@ -23,6 +24,7 @@ def fit_latent_additive(
     covariates_in_decoder: bool = True,
     softplus: bool = False,
     seed: int = 0,
+    preset: str | None = None,
     key_added: str = "latent_additive",
     **train_kwargs: Any,
 ) -> LatentAdditive:
@@ -50,6 +52,9 @@ def fit_latent_additive(
         Force the output to be positive.
     seed
         Seed of weights, order of cells, dropout and matched controls.
+    preset
+        Published settings in place of the defaults, ``"norman19"`` or ``"srivatsan20"``; an
+        argument that differs from its default wins. See :func:`pertscope.models.presets`.
     key_added
         Name of the prediction.
     **train_kwargs
@@ -66,7 +71,7 @@ def fit_latent_additive(
     KeyError
         If the screen is not registered or not split.
     ValueError
-        If it holds counts, or the train part is empty.
+        If there is no such preset, it holds counts, or the train part is empty.
 
     Examples
     --------
@@ -84,8 +89,8 @@ def fit_latent_additive(
 
     return train_and_predict(
         adata,
-        lambda screen: LatentAdditive(
-            screen,
+        partial(
+            LatentAdditive,
             n_hidden=n_hidden,
             n_latent=n_latent,
             n_layers=n_layers,
@@ -96,5 +101,6 @@ def fit_latent_additive(
             seed=seed,
         ),
         key_added,
+        preset=preset,
         **train_kwargs,
     )

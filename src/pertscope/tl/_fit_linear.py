@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pertscope.tl._train_and_predict import train_and_predict
@@ -16,6 +17,7 @@ def fit_linear(
     adata: AnnData,
     *,
     seed: int = 0,
+    preset: str | None = None,
     key_added: str = "linear",
     **train_kwargs: Any,
 ) -> Linear:
@@ -29,6 +31,9 @@ def fit_linear(
         Registered, split screen on a log or standardised scale.
     seed
         Seed of weights, order of cells, and matched controls.
+    preset
+        Published settings in place of the defaults, ``"norman19"`` or ``"srivatsan20"``; an
+        argument that differs from its default wins. See :func:`pertscope.models.presets`.
     key_added
         Name of the prediction.
     **train_kwargs
@@ -45,7 +50,7 @@ def fit_linear(
     KeyError
         If the screen is not registered or not split.
     ValueError
-        If it holds counts, or the train part is empty.
+        If there is no such preset, it holds counts, or the train part is empty.
 
     Examples
     --------
@@ -62,5 +67,5 @@ def fit_linear(
     from pertscope.models.response.linear.model import Linear
 
     return train_and_predict(
-        adata, lambda screen: Linear(screen, seed=seed), key_added, **train_kwargs
+        adata, partial(Linear, seed=seed), key_added, preset=preset, **train_kwargs
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pertscope.tl._train_and_predict import train_and_predict
@@ -25,6 +26,7 @@ def fit_sams_vae(
     dropout: float = 0.1,
     kl_weight: float = 1.0,
     seed: int = 0,
+    preset: str | None = None,
     key_added: str = "sams_vae",
     **train_kwargs: Any,
 ) -> SAMSVAE:
@@ -56,6 +58,10 @@ def fit_sams_vae(
         Weight of the divergences: the variance within a gene that counts as noise.
     seed
         Seed of weights, order of cells, dropout, matched controls and latent draws.
+    preset
+        Published settings in place of the defaults, ``"norman19-simple"`` or
+        ``"srivatsan20-simple"``; an argument that differs from its default wins. See
+        :func:`pertscope.models.presets`.
     key_added
         Name of the prediction.
     **train_kwargs
@@ -72,7 +78,8 @@ def fit_sams_vae(
     KeyError
         If the screen is not registered or not split.
     ValueError
-        If it holds counts, the train part is empty, or a setting lies outside its range.
+        If there is no such preset, it holds counts, the train part is empty, or a setting lies
+        outside its range.
 
     Examples
     --------
@@ -92,8 +99,8 @@ def fit_sams_vae(
 
     return train_and_predict(
         adata,
-        lambda screen: SAMSVAE(
-            screen,
+        partial(
+            SAMSVAE,
             sparse=sparse,
             global_latents=global_latents,
             mean_field=mean_field,
@@ -106,5 +113,6 @@ def fit_sams_vae(
             seed=seed,
         ),
         key_added,
+        preset=preset,
         **train_kwargs,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pertscope._core.keys import check_key
 from pertscope._core.predictions import align_prediction, store_prediction
 from pertscope._core.screen import require_actual
+from pertscope.tl._preset import with_preset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,10 +22,17 @@ M = TypeVar("M", bound="ResponseModel")
 
 
 def train_and_predict(
-    adata: AnnData, make: Callable[[AnnData], M], key_added: str, **train_kwargs: Any
+    adata: AnnData,
+    make: Callable[[AnnData], M],
+    key_added: str,
+    *,
+    preset: str | None = None,
+    **train_kwargs: Any,
 ) -> M:
     """Train a model, keep its prediction of the val and test conditions in `adata`, return it."""
     check_key(key_added)
+    if isinstance(make, partial):
+        make, train_kwargs = with_preset(make, preset, train_kwargs)
     require_actual(adata)
     model = make(adata)
     model.train(**train_kwargs)

@@ -1,0 +1,100 @@
+"""One trial after another, and what they have in common."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pertscope.models._registry import MODELS
+from pertscope.tl._search_space import losses_compare, suggest
+from pertscope.tl._tuning_table import EPOCHS
+from pertscope.tl._validation import OBJECTIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anndata import AnnData
+    from optuna.trial import FrozenTrial, Trial
+
+    from pertscope.models.base import ResponseModel
+    from pertscope.tl._candidate import Candidate
+    from pertscope.tl._search_space import Space
+    from pertscope.tl._validation import Validation
+
+
+@dataclass
+class Search:
+    """What a trial trains and on what it is judged; it remembers the best model of this process.
+
+    Attributes
+    ----------
+    candidate, space
+        Model with its fixed settings, and the ranges of the others.
+    adata, validation
+        Where it trains, and where it is judged.
+    seed, max_epochs
+        Of all trainings.
+    """
+
+    candidate: Candidate
+    space: Space
+    adata: AnnData
+    validation: Validation
+    seed: int
+    max_epochs: int
+    _best: tuple[float, int, ResponseModel] | None = field(default=None, init=False)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What trials must share to be trials of one study."""
+        return {
+            "model": self.candidate.name,
+            "settings": self.candidate.fixed,
+            "search_space": self.space,
+            "max_epochs": self.max_epochs,
+            "seed": self.seed,
+            "validation conditions": self.validation.identity,
+        }
+
+    @property
+    def can_prune(self) -> bool:
+        """Whether there are epochs, with losses that can be compared."""
+        return MODELS[self.candidate.name].network and losses_compare(self.space)
+
+    def run(self, trial: Trial, on_epoch: Callable[[int, dict[str, float]], None] | None) -> float:
+        """Train with the settings of a trial; its objective.
+
+        Raises
+        ------
+        ValueError
+            If that is not finite.
+        """
+        chosen = suggest(trial, self.space, self.candidate.settings)
+        model, scores = self.fit(chosen, self.seed, on_epoch)
+        for name, value in scores.items():
+            trial.set_user_attr(name, value)
+        objective = scores[OBJECTIVE]
+        if not math.isfinite(objective):
+            raise ValueError(f"the objective became {objective}.")
+        if self._best is None or objective < self._best[0]:
+            self._best = objective, trial.number, model
+        return objective
+
+    def fit(
+        self,
+        chosen: dict[str, Any],
+        seed: int,
+        on_epoch: Callable[[int, dict[str, float]], None] | None = None,
+    ) -> tuple[ResponseModel, dict[str, float]]:
+        """Train with these settings; the model, its scores and its epochs."""
+        model = self.candidate.fit(
+            self.adata, chosen, seed=seed, max_epochs=self.max_epochs, on_epoch=on_epoch
+        )
+        return model, {**self.validation.score(model), EPOCHS: len(model.history)}
+
+    def model_of(self, trial: FrozenTrial) -> ResponseModel:
+        """Model of a trial; trained again where another process or an earlier call trained it."""
+        if self._best is not None and self._best[1] == trial.number:
+            return self._best[2]
+        return self.fit(trial.params, self.seed)[0]
