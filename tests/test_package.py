@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src" / "pertscope"
 FILES = sorted(SRC.rglob("*.py"))
 
-NAMESPACES = ("pp", "tl", "ev", "pl", "get", "models", "datasets")
+NAMESPACES = ("pp", "tl", "ev", "pl", "get", "models", "datasets", "bench")
 IN_PLACE = {"pp", "ev"}
 HEAVY = {"lightning", "matplotlib", "scanpy", "scvi", "sklearn", "torch"}
 MAY_HOLD_HEAVY = {"nn", "data", "models"}
@@ -46,9 +46,10 @@ MAY_IMPORT = {
     "ev": {"_core", "datasets", "get", "pp"},
     "datasets": {"_core"},
     "models": {"_core", "pp", "nn", "data"},
-    "tl": {"_core", "get", "pp", "models"},
+    "tl": {"_core", "datasets", "ev", "get", "pp", "models"},
+    "external": set(),
     "bench": {"_core", "get", "pp", "ev", "datasets", "models", "tl"},
-    "pl": {"_core", "get", "ev"},
+    "pl": {"_core", "get", "ev", "bench"},
     "cli": {"_core", "get", "pp", "ev", "datasets", "models", "tl", "bench", "pl"},
     "__main__": {"cli"},
 }

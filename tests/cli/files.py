@@ -66,6 +66,7 @@ class Page(HTMLParser):
 
     rows: list[list[str]] = field(default_factory=list)
     pictures: list[str] = field(default_factory=list)
+    widths: list[int] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     inside: list[str] = field(default_factory=list)
@@ -88,6 +89,8 @@ class Page(HTMLParser):
         self.links += [attributes[k] for k in ("href", "src") if k in attributes]
         if tag == "img":
             self.pictures.append(attributes["src"])
+            width = attributes["style"].removeprefix("--width: ").removesuffix("px")
+            self.widths.append(int(width))
         if tag not in OPEN:
             self.inside.append(tag)
         if tag == "tr":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from tests.cli.files import COLUMNS, FAST, Page, expected
 
 import pertscope as ps
@@ -49,21 +51,29 @@ def test_tables_are_those_of_evaluate(everything, judged) -> None:
 
 def test_page_holds_the_scores_and_marks_the_best(everything) -> None:
     page, scores, _ = everything
-    shown = [r for r in page.rows if len(r) >= 7 and r[-1].isdigit()]
-    assert len(shown) == len(scores)
+    columns = ["prediction", "mean", "normalised", "interval", "floor", "ceiling", "n"]
+    start = page.rows.index(columns) + 1
+    n_predictions = scores["prediction"].nunique()
+    blocks = [
+        page.rows[i : i + 1 + n_predictions]
+        for i in range(start, len(page.rows), 1 + n_predictions)
+    ]
+    assert [head.split(" ")[0] for (head,), *_ in blocks] == scores["metric"].unique().tolist()
+    shown = [row for _, *rows in blocks for row in rows]
     for row, (_, want) in zip(shown, scores.iterrows(), strict=True):
-        name, mean = row[-7].removeprefix("★ "), row[-6]
-        assert name == want["prediction"]
-        assert mean == ("" if np.isnan(want["mean"]) else f"{want['mean'] + 0.0:.4g}")
-        assert row[-1] == str(want["n_conditions"])
-        assert row[-2] == (
-            "" if np.isnan(want["normalised"]) else f"{want['normalised'] + 0.0:.4g}"
-        )
-        if not np.isnan(want["floor"]):
-            value, guess = row[-4].split(" ")
+        cells = dict(zip(columns, row, strict=True))
+        assert cells["prediction"].removeprefix("★ ") == want["prediction"]
+        for quantity in ("mean", "normalised", "ceiling"):
+            value = want[quantity]
+            assert cells[quantity] == ("—" if np.isnan(value) else f"{value + 0.0:.4g}")
+        assert cells["n"] == str(want["n_conditions"])
+        if np.isnan(want["floor"]):
+            assert cells["floor"] == "—"
+        else:
+            value, guess = cells["floor"].split(" ")
             assert float(value) == pytest.approx(want["floor"], rel=1e-3)
             assert guess in {"no_change", "mean_effect", "permuted"}
-    best = {r[0].split(" ")[0]: "★" in r[1] for r in shown if len(r) == 8}
+    best = {head.split(" ")[0]: "★" in first[0] for (head,), first, *_ in blocks}
     rmse = scores[scores["metric"] == "rmse_mean"].set_index("prediction")["mean"]
     assert best["rmse_mean"] == (rmse["cells"] <= rmse["means"])
     assert not best["cosine_to_mean_effect"]  # neither is better
@@ -88,18 +98,18 @@ def test_page_says_what_was_judged_and_assumed(everything, judged) -> None:
     facts = dict(row for row in page.rows if len(row) == 2)
     n_test = ps.get.conditions(judged).query("~is_control and split == 'test'").shape[0]
     assert facts["cells x genes"] == f"{judged.n_obs} x {judged.n_vars}"
-    assert facts["conditions"] == f"60, of which {n_test} were judged"
+    assert facts["conditions"] == f"60, judged: {n_test}"
     assert facts["control cells"] == "A: 40, B: 40, C: 40"
     for sentence in (
         "perturbation 'condition', control 'control', covariates 'cell_type'",
         "X was taken as log-normalised",
         "Judged: conditions with 'test' in 'split'",
-        "one row each, their means",
+        "one row each, its mean",
         "against the observed controls of the same covariates",
         "Floor: the best of the uninformed guesses",
         "Ceiling: one half of the cells",
         "'means' holds no cells: left out 'energy_distance_pca', 'mmd_rbf_pca'",
-        f"'cells': {n_test} of its conditions were judged",
+        f"'cells': judged by {n_test} conditions",
     ):
         assert sentence in page.text
 
@@ -111,10 +121,46 @@ def test_same_files_same_page(run, folder) -> None:
     assert first.replace(b"a_", b"b_") == (folder / "b.html").read_bytes().replace(b"a_", b"b_")
 
 
-def test_figures_that_cannot_be_drawn_say_why(run, folder, judged) -> None:
+def test_one_condition_has_no_ranks_and_no_similarities(run, folder, judged) -> None:
     rows = ps.get.prediction(judged, "means")
     rows[:1].copy().write_h5ad(folder / "one.h5ad")
-    assert run("counts.h5ad", "one.h5ad", *COLUMNS, "--metrics", "rmse_mean")[0] == 0
+    code, _, err = run("counts.h5ad", "one.h5ad", *COLUMNS, *FAST)
+    assert code == 0
+    assert "1 condition(s) cannot be ranked, each is the only one of its covariates" in err
     page = Page.read(folder / "report.html")
-    assert "Not drawn: 1 condition(s) cannot be compared with each other." in page.text
+    assert "Not drawn: no prediction has two conditions of the same covariates" in page.text
+    assert "Not drawn: no prediction has two conditions to compare with each other." in page.text
+    assert "(one.h5ad): 1 condition, one row each, its mean." in page.text
+    assert "'one': judged by 1 condition." in page.text
+    assert page.rows[-1] == ["one", *["—"] * 5, "0"]  # the rank
     assert len(page.pictures) == 1
+
+
+def test_first_known_rank_is_drawn(run, folder, judged) -> None:
+    """A prediction of one condition beside a whole one: its points are missing, not the figure."""
+    ps.get.prediction(judged, "means")[:1].copy().write_h5ad(folder / "one.h5ad")
+    assert run("split.h5ad", "means.h5ad", "one.h5ad", *COLUMNS, *FAST, "--split", "all")[0] == 0
+    assert "Not drawn" not in Page.read(folder / "report.html").text
+
+
+def test_figures_have_text_of_one_size(everything) -> None:
+    """The width on the page is that in inches, whatever the resolution of the picture."""
+    page, _, _ = everything
+    assert len(page.widths) == len(page.pictures)
+    for picture, width in zip(page.pictures, page.widths, strict=True):
+        png = base64.b64decode(picture.split(",")[1])
+        with Image.open(io.BytesIO(png)) as opened:
+            inches = opened.width / opened.info["dpi"][0]
+        assert width == pytest.approx(96 * inches, abs=1)
+
+
+def test_words_explain_what_the_table_has(everything, run, folder) -> None:
+    page, _, _ = everything
+    for word in ("normalised 0 is no better", "crowded_share share of conditions", "floor score"):
+        assert word in page.text
+    options = ["--metrics", "rmse_mean", "--no-floor", "--no-ceiling"]
+    assert run("split.h5ad", "means.h5ad", *COLUMNS, *options)[0] == 0
+    text = Page.read(folder / "report.html").text
+    assert "interval 95 %" in text
+    assert "0 is no better" not in text
+    assert "crowded_share" not in text

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from pertscope.cli._judgement import Judgement
 
 
+def n_conditions(n: int) -> str:
+    """``1 condition``, ``2,000 conditions``."""
+    return f"{n:,} condition{'s' * (n != 1)}"
+
+
 def bounds(found: Judgement, arguments: argparse.Namespace) -> list[str]:
     """Which controls, metrics, guesses and replicates were taken."""
     own = (arguments.against or ("own" if arguments.compat == "cell-eval" else "")) == "own"
@@ -52,9 +57,7 @@ def left_out(found: Judgement, arguments: argparse.Namespace) -> list[str]:
         said.append("Fold changes are undefined for these values: effects were judged instead.")
     for prediction in found.files:
         rows = table[keys.PREDICTION].astype(str) == prediction
-        said.append(
-            f"{prediction!r}: {found.n_judged(prediction):,} of its conditions were judged."
-        )
+        said.append(f"{prediction!r}: judged by {n_conditions(found.n_judged(prediction))}.")
         here = set(names[rows])
         lacking = [name for name in dict.fromkeys(wanted) if name not in here]
         if lacking:

@@ -14,14 +14,18 @@ if TYPE_CHECKING:
 
     from pertscope.cli._judgement import Judgement
 
-DPI = 120
+DPI = 160
+PIXELS_PER_INCH = 96
+"""Of a page; a figure has more of them, so that it is sharp on a fine screen."""
 
 SCORES, RANKS, SIMILARITY, PAIR = "Scores", "Ranks", "Similarity of conditions", "Head to head"
 CAPTIONS = {
-    SCORES: "Mean over conditions with its bootstrap interval, best prediction at the top.",
+    SCORES: "Mean over conditions with its bootstrap interval; at the top the prediction that is "
+    "best by the first metric.",
     RANKS: "Rank of every condition. Random predictions are spread evenly from 0 to 1.",
     SIMILARITY: "Cosine between the effects of all pairs of conditions, observed and predicted. A "
-    "collapsed prediction is the same colour everywhere.",
+    "good prediction repeats the pattern of the observation; a collapsed one has a single colour, "
+    "or one for each pair of sets of covariates. Grey: not predicted.",
     PAIR: "Score of the first prediction against the second, one point per condition.",
 }
 
@@ -43,6 +47,11 @@ class Figure:
     png: bytes = b""
     reason: str = ""
 
+    @property
+    def width(self) -> int:
+        """Width on a page, in its pixels, at which the text of all figures has the same size."""
+        return int.from_bytes(self.png[16:20], "big") * PIXELS_PER_INCH // DPI
+
 
 def draw(found: Judgement) -> list[Figure]:
     """All figures that the judgement allows, and why others are missing."""
@@ -55,10 +64,28 @@ def _plans(found: Judgement) -> Iterator[tuple[str, Callable[[], object]]]:
     yield SCORES, lambda: pl.scores(adata)
     ranks = [m for m in metrics if "_rank_" in m or "discrimination" in m]
     if ranks:
-        yield RANKS, lambda: pl.rank_distribution(adata, names, metric=ranks[0])
-    yield SIMILARITY, lambda: pl.similarity(adata, names, statistic="effect", split=found.split)
+        yield RANKS, lambda: _ranks(found, ranks)
+    yield SIMILARITY, lambda: _similarity(found)
     if len(names) > 1:
         yield PAIR, lambda: pl.comparison(adata, names[0], names[1], metric=metrics[0])
+
+
+def _ranks(found: Judgement, metrics: list[str]) -> object:
+    """Ranks by the first metric that has any."""
+    known = [m for m in metrics if found.scores["mean"][m].notna().any()]
+    if not known:
+        raise ValueError(
+            "no prediction has two conditions of the same covariates, so that none has a rank."
+        )
+    return pl.rank_distribution(found.adata, list(found.files), metric=known[0])
+
+
+def _similarity(found: Judgement) -> object:
+    """Similarities of the conditions of at least one prediction."""
+    names = list(found.files)
+    if max(map(found.n_judged, names)) < 2:
+        raise ValueError("no prediction has two conditions to compare with each other.")
+    return pl.similarity(found.adata, names, statistic="effect", split=found.split)
 
 
 def _figure(title: str, plot: Callable[[], Any]) -> Figure:

@@ -16,7 +16,7 @@ from pertscope._core import keys
 from pertscope._core.matrix import looks_like_counts, matrix_of
 from pertscope._core.messages import listed
 from pertscope._core.screen import Screen
-from pertscope.cli._account import bounds, left_out
+from pertscope.cli._account import bounds, left_out, n_conditions
 from pertscope.ev._score import EVERY
 
 if TYPE_CHECKING:
@@ -201,5 +201,5 @@ def _add(adata: AnnData, name: str, path: Path) -> str:
         raise type(error)(f"{path}: {error.args[0]}") from error
     kept = get.prediction(adata, name)
     rows = kept.obs.drop_duplicates()
-    what = "one row each, their means" if len(rows) == kept.n_obs else f"{kept.n_obs:,} cells"
-    return f"Prediction {name!r} ({path.name}): {len(rows):,} conditions, {what}."
+    what = "one row each, its mean" if len(rows) == kept.n_obs else f"{kept.n_obs:,} cells"
+    return f"Prediction {name!r} ({path.name}): {n_conditions(len(rows))}, {what}."

@@ -13,45 +13,19 @@ from pertscope import get
 from pertscope._core import keys
 from pertscope._version import __version__
 from pertscope.cli._figures import draw
+from pertscope.cli._report_text import BEST, COLUMN_WORDS, METRIC_WORDS, STYLE, UNKNOWN
 from pertscope.ev._metrics import higher_is_better
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from pertscope.cli._figures import Figure
     from pertscope.cli._judgement import Judgement
 
 MEAN, LOW, HIGH, NUMBER = "mean", "ci_low", "ci_high", "n_conditions"
-BOUNDS = (keys.FLOOR, keys.CEILING, keys.NORMALISED)
-BEST = "★"
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem;
-       color: #1a1a1a; background: #fff; }
-h1 { font-size: 1.6rem; line-height: 1.2; } h2 { font-size: 1.2rem; margin-top: 2rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem; }
-th, td { padding: .25rem .6rem; text-align: right; white-space: nowrap; }
-th { text-align: left; vertical-align: top; font-weight: 600; }
-thead th { border-bottom: 2px solid #444; }
-tbody tr.first > * { border-top: 1px solid #ccc; }
-.best { font-weight: 700; } .small { color: #555; font-size: .85rem; font-weight: 400; }
-.warning { border-left: 4px solid #d55e00; padding-left: .7rem; overflow-wrap: anywhere; }
-li { overflow-wrap: anywhere; }
-figure { margin: 1.5rem 0; } img { max-width: 100%; min-width: min(32rem, 180%); height: auto; }
-"""
-
-WORDS = {
-    "interval": "95 % bootstrap interval of the mean over conditions",
-    "floor": "score of the best guess that knows nothing of the perturbation, and which guess",
-    "ceiling": "score that the experiment, done again, would get; for ranks and responding genes "
-    "with half as many cells, so that a prediction may exceed it",
-    "normalised": "0 is no better than the floor, 1 as good as the ceiling",
-    "rank": "share of other predictions that are nearer to the observation than the right one: 0 "
-    "is perfect, 0.5 random",
-    "n": "number of scores in the mean: conditions, or sets of covariates",
-}
+BOUNDS = (keys.FLOOR, keys.CEILING)
+INTERVAL = "interval"
 
 
 def write_report(found: Judgement, path: Path) -> list[Path]:
@@ -97,9 +71,7 @@ def page(found: Judgement, figures: Sequence[Figure], tables: Sequence[str]) -> 
         "<h2>Scores</h2>",
         f'<p class="small">{BEST} best of the predictions. Arrows point to the better side.</p>',
         _scores(found),
-        "<dl>",
-        *(f"<dt><b>{escape(k)}</b></dt><dd>{escape(v)}</dd>" for k, v in WORDS.items()),
-        "</dl>",
+        _words(found),
         "<h2>Figures</h2>",
         *map(_picture, figures),
         "<h2>Tables beside this page</h2>",
@@ -125,57 +97,62 @@ def _facts(found: Judgement) -> str:
         "cells x genes": f"{summary.n_cells:,} x {summary.n_genes:,}",
         "perturbations": f"{summary.n_perturbations:,}",
         "combinations": f"{summary.n_combinations:,}",
-        "conditions": f"{summary.n_conditions:,}, of which {found.n_judged():,} were judged",
+        "conditions": f"{summary.n_conditions:,}, judged: {found.n_judged():,}",
         "sets of covariates": f"{len(summary.n_controls):,}",
         "control cells": ", ".join(controls),
     }
     cells = (
-        f'<tr><th scope="row">{escape(k)}</th>'
-        f'<td style="text-align: left; white-space: normal">{escape(v)}</td></tr>'
-        for k, v in rows.items()
+        f'<tr><th scope="row">{escape(k)}</th><td>{escape(v)}</td></tr>' for k, v in rows.items()
     )
-    return f'<div class="wide"><table>{"".join(cells)}</table></div>'
+    return f'<div class="wide"><table class="facts">{"".join(cells)}</table></div>'
+
+
+def _columns(found: Judgement) -> list[str]:
+    """Columns of numbers, those that matter most in front: a narrow page shows these."""
+    normalised = [keys.NORMALISED] if keys.NORMALISED in found.scores else []
+    return [MEAN, *normalised, INTERVAL, *(q for q in BOUNDS if q in found.scores), "n"]
 
 
 def _scores(found: Judgement) -> str:
-    """One row per metric and prediction; the best of each metric is marked."""
-    scores = found.scores
-    bounds = [q for q in BOUNDS if q in scores]
-    header = "".join(
-        f'<th scope="col">{escape(h)}</th>'
-        for h in ("metric", "prediction", MEAN, "interval", *bounds, "n")
-    )
-    rows = [row for metric in scores[MEAN].columns for row in _rows(found, metric, bounds)]
+    """One block of rows per metric, one row per prediction; the best of each metric is marked."""
+    columns = _columns(found)
+    header = "".join(f'<th scope="col">{escape(h)}</th>' for h in ("prediction", *columns))
+    blocks = (_block(found, metric, columns) for metric in found.scores[MEAN].columns)
     return (
         f'<div class="wide"><table class="scores"><thead><tr>{header}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f"{''.join(blocks)}</table></div>"
     )
 
 
-def _rows(found: Judgement, metric: str, bounds: Sequence[str]) -> Iterator[str]:
-    """Table rows of one metric."""
+def _block(found: Judgement, metric: str, columns: Sequence[str]) -> str:
+    """Rows of one metric, under its name."""
     table = found.scores.xs(metric, axis=1, level=1)
     best, guess = _best(table[MEAN], metric), _guess(found.table, metric)
-    head = (
-        f'<th scope="rowgroup" rowspan="{len(table)}">{escape(metric)} '
-        f'<span class="small">{_arrow(metric)}</span></th>'
-    )
+    arrow = f'<span class="small">{_arrow(metric)}</span>'
+    rows = [
+        f'<tr><th scope="rowgroup" colspan="{len(columns) + 1}">{escape(metric)} {arrow}</th></tr>'
+    ]
     for name, row in table.iterrows():
-        interval = "" if np.isnan(row[LOW]) else f"{_number(row[LOW])} to {_number(row[HIGH])}"
-        cells = [_number(row[MEAN]), interval]
-        for q in bounds:
-            known = q in row and not np.isnan(row[q])
-            cells.append(_number(row[q]) if known else "")
-            if known and q == keys.FLOOR:
-                cells[-1] += f' <span class="small">{escape(guess)}</span>'
-        cells.append(f"{int(row[NUMBER]):,}")
-        first = name == table.index[0]
-        mark = f"{BEST} " if name in best else ""
-        yield (
-            f'<tr class="{"first " * first}{"best" * bool(mark)}">{head * first}'
-            f'<th scope="row">{mark}{escape(str(name))}</th>'
-            f"{''.join(f'<td>{c}</td>' for c in cells)}</tr>"
+        cells = {q: _number(row.get(q, np.nan)) for q in (MEAN, keys.NORMALISED, *BOUNDS)}
+        cells[INTERVAL] = (
+            UNKNOWN if np.isnan(row[LOW]) else f"{_number(row[LOW])} to {_number(row[HIGH])}"
         )
+        cells["n"] = f"{int(row[NUMBER]):,}"
+        if cells[keys.FLOOR] != UNKNOWN:
+            cells[keys.FLOOR] += f' <span class="small">{escape(guess)}</span>'
+        kind, mark = (' class="best"', f"{BEST} ") if name in best else ("", "")
+        values = "".join(f'<td class="{c}">{cells[c]}</td>' for c in columns)
+        rows.append(f'<tr{kind}><th scope="row">{mark}{escape(str(name))}</th>{values}</tr>')
+    return f"<tbody>{''.join(rows)}</tbody>"
+
+
+def _words(found: Judgement) -> str:
+    """What the columns and the less known metrics are."""
+    columns, metrics = _columns(found), list(found.scores[MEAN].columns)
+    words = {k: v for k, v in COLUMN_WORDS.items() if k in columns or k == UNKNOWN}
+    words |= {k: v for k, v in METRIC_WORDS.items() if any(k in m for m in metrics)}
+    items = (f"<dt><b>{escape(k)}</b></dt><dd>{escape(v)}</dd>" for k, v in words.items())
+    return f"<dl>{''.join(items)}</dl>"
 
 
 def _guess(table: pd.DataFrame, metric: str) -> str:
@@ -199,7 +176,7 @@ def _arrow(metric: str) -> str:
 
 
 def _number(value: float) -> str:
-    return "" if np.isnan(value) else f"{value + 0.0:.4g}"  # the sum makes 0 of -0
+    return UNKNOWN if np.isnan(value) else f"{value + 0.0:.4g}"  # the sum makes 0 of -0
 
 
 def _list(sentences: Iterable[str], kind: str = "") -> str:
@@ -208,12 +185,13 @@ def _list(sentences: Iterable[str], kind: str = "") -> str:
 
 
 def _picture(figure: Figure) -> str:
-    inside = f"<p>Not drawn: {escape(figure.reason)}</p>"
-    if figure.png:
-        data = base64.b64encode(figure.png).decode("ascii")
-        alt = escape(f"{figure.title}: {figure.caption}")
-        inside = f'<div class="wide"><img alt="{alt}" src="data:image/png;base64,{data}"></div>'
+    title = f"<h3>{escape(figure.title)}</h3>"
+    if not figure.png:
+        return f"{title}<p>Not drawn: {escape(figure.reason)}</p>"
+    data = base64.b64encode(figure.png).decode("ascii")
+    alt = escape(f"{figure.title}: {figure.caption}")
+    image = f'<img style="--width: {figure.width}px" alt="{alt}" '
     return (
-        f"<figure><h3>{escape(figure.title)}</h3>{inside}"
+        f'<figure>{title}<div class="wide">{image}src="data:image/png;base64,{data}"></div>'
         f'<figcaption class="small">{escape(figure.caption)}</figcaption></figure>'
     )

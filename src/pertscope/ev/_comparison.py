@@ -29,6 +29,10 @@ class Options:
         How ties of ranks count: ``"expected"`` or ``"worst"``.
     alpha
         Adjusted p-values below this are significant.
+    deg_labels
+        Whether a gene's label is that of all cells, ``"pooled"``, or ``"batch-majority"``.
+    min_cells
+        Cells in a batch, of a condition and of its controls, from which the batch has a label.
     n_components
         Components of the reference PCA.
     max_cells
@@ -42,6 +46,8 @@ class Options:
     compat: str | None = None
     ties: str = "expected"
     alpha: float = 0.05
+    deg_labels: str = "pooled"
+    min_cells: int = 30
     n_components: int = 50
     max_cells: int = 1000
     unbiased: bool = False

@@ -32,6 +32,8 @@ def deg_metrics(
     metrics: Sequence[str] = DEFAULT,
     method: str = "t-test",
     alpha: float = 0.05,
+    deg_labels: str = "pooled",
+    min_cells: int = 30,
     control: str = "observed",
     split: str | None = "test",
     key_added: str = "deg_metrics",
@@ -74,6 +76,15 @@ def deg_metrics(
         tie and continuity correction.
     alpha
         False discovery rate.
+    deg_labels
+        How the labels of ``deg_f1`` and ``deg_f1_per_gene`` are found. ``"pooled"``: from all cells
+        of a condition. ``"batch-majority"``: in each registered batch against the controls of that
+        batch, by a t-test, and the majority of batches wins; unchanged and one direction tie for
+        the direction, both directions for unchanged. A shift between batches then makes no
+        label. The effect of a prediction is tested in the same batches, on top of their
+        controls, with the number of cells observed there.
+    min_cells
+        Cells that a condition, and its controls, must have in a batch to be labelled there.
     control
         ``"observed"``: both sides are tested against the observed controls. ``"own"``: a prediction
         against the controls that it brought along.
@@ -124,7 +135,7 @@ def deg_metrics(
         predictions,
         pairs(metrics, [method]),
         split=split,
-        options=Options(alpha=alpha),
+        options=Options(alpha=alpha, deg_labels=deg_labels, min_cells=min_cells),
         control=control,
         key_added=key_added,
     )

@@ -56,6 +56,7 @@ def evaluate(
     ceiling: bool | str = True,
     compat: str | None = None,
     control: str | None = None,
+    deg_labels: str = "pooled",
     n_components: int = 50,
     max_cells: int = 1000,
     seed: int = 0,
@@ -105,6 +106,9 @@ def evaluate(
         ``"observed"``: effects and tests of both sides are against the observed controls.
         ``"own"``: those of a prediction are against the controls that it brought along. ``None`` is
         ``"observed"``, and ``"own"`` for ``compat="cell-eval"``.
+    deg_labels
+        ``"batch-majority"``: labels of ``deg_f1`` are those that most batches give, of those with
+        30 cells (15 in halves); see :func:`pertscope.ev.deg_metrics`.
     n_components, max_cells
         Components of the PCA, and cells per population, in distances between cells.
     seed
@@ -163,7 +167,7 @@ def evaluate(
         chosen = [tool[m] for m in metrics]
         names = {tool[m]: (m, COMPAT_STATISTIC) for m in metrics}
     elif metrics == "default":
-        chosen = parse(_default(judged.side))
+        chosen = parse(default_metrics(judged.side))
     else:
         chosen = parse(metrics)
     judge(
@@ -172,7 +176,13 @@ def evaluate(
         chosen,
         split=split,
         judged=judged,
-        options=Options(compat=compat, n_components=n_components, max_cells=max_cells, seed=seed),
+        options=Options(
+            compat=compat,
+            deg_labels=deg_labels,
+            n_components=n_components,
+            max_cells=max_cells,
+            seed=seed,
+        ),
         control=control or ("own" if compat == "cell-eval" else "observed"),
         floor=floor,
         ceiling=method,
@@ -182,7 +192,8 @@ def evaluate(
     )
 
 
-def _default(side: Side) -> list[str]:
+def default_metrics(side: Side) -> list[str]:
+    """Names of the default metrics that are defined for a screen."""
     if has_logfc(side.moments.mean) and has_logfc(side.control_moments.mean):
         return list(DEFAULT)
     return list(dict.fromkeys(name.replace("_logfc", "_effect") for name in DEFAULT))

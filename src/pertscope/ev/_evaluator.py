@@ -6,16 +6,12 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import anndata as ad
-import numpy as np
 import pandas as pd
 
-from pertscope import datasets, get, pp
-from pertscope._core.messages import listed, nearest
-from pertscope._core.screen import Screen
+from pertscope import get, pp
 from pertscope.ev._evaluate import evaluate
-from pertscope.ev._judge import progress
-from pertscope.ev._tasks import find_task, read_tasks
+from pertscope.ev._task_screen import draw_split, light, prepared_screen
+from pertscope.ev._tasks import as_task, read_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +40,10 @@ class Evaluator:
     Parameters
     ----------
     task
-        One of :meth:`list_tasks`.
+        One of :meth:`list_tasks`; or a mapping with the fields of a task and its ``name``, whose
+        ``dataset`` may also be a registered AnnData.
+    seed
+        Seed of the split, in place of the task's own.
     tasks
         YAML file with tasks of your own, in the format of the package's ``tasks.yaml``; they go
         before the package's of the same name.
@@ -74,19 +73,21 @@ class Evaluator:
 
     def __init__(
         self,
-        task: str,
+        task: str | Mapping[str, Any],
         *,
+        seed: int | None = None,
         tasks: Path | str | None = None,
         cache: Path | str | None = None,
         registry: Path | str | None = None,
     ) -> None:
-        self.task: Task = find_task(read_tasks(tasks), task)
+        self.task: Task = as_task(task, tasks)
         self.task.check(registry)
+        self._seed = seed
         self._cache, self._registry = cache, registry
 
     def __repr__(self) -> str:
         task = self.task
-        return f"Evaluator({task.name!r}): {task.asks} [{task.dataset}, {task.split_name}]"
+        return f"Evaluator({task.name!r}): {task.asks} [{task.dataset_name}, {task.split_name}]"
 
     @classmethod
     def list_tasks(cls, *, tasks: Path | str | None = None) -> pd.DataFrame:
@@ -108,7 +109,7 @@ class Evaluator:
         >>> "norman19-combination" in ps.ev.Evaluator.list_tasks()["task"].to_numpy()
         True
         """
-        rows = [(t.name, t.dataset, t.split_name, t.asks) for t in read_tasks(tasks).values()]
+        rows = [(t.name, t.dataset_name, t.split_name, t.asks) for t in read_tasks(tasks).values()]
         return pd.DataFrame(rows, columns=["task", "dataset", "split", "asks"])
 
     @cached_property
@@ -119,21 +120,8 @@ class Evaluator:
         with ``obs["split"]`` ``train`` and ``val``, predict the conditions of ``test``. What is
         changed here, such as genes dropped, changes what is judged.
         """
-        task = self.task
-        if task.file is not None:
-            adata, screen_keys = ad.read_h5ad(task.file), {}
-        else:
-            adata = datasets.load(task.dataset, cache=self._cache, registry=self._registry)
-            screen_keys = adata.uns["screen_keys"]
-        screen_keys = {**screen_keys, **task.screen}
-        adata = _keep(adata, task, screen_keys)
-        adata.obs_names_make_unique()
-        adata.var_names_make_unique()
-        pp.register(adata, **screen_keys)
-        with progress(len(task.steps), f"preparing {task.name}") as step:
-            for name, arguments in task.steps:
-                getattr(pp, name)(adata, **arguments)
-                step(name)
+        adata = prepared_screen(self.task, cache=self._cache, registry=self._registry)
+        draw_split(adata, self.task, self._seed)
         return adata
 
     def evaluate(
@@ -189,7 +177,7 @@ class Evaluator:
                 "`predictions` takes a mapping of names to AnnData, {'my model': prediction}, not "
                 f"{type(predictions).__name__}."
             )
-        judged = _light(self.screen)
+        judged = light(self.screen)
         for name, prediction in predictions.items():
             try:
                 pp.add_prediction(judged, prediction, name)
@@ -203,33 +191,3 @@ class Evaluator:
             **self.task.options,
         )
         return get.scores(judged)
-
-
-def _keep(adata: AnnData, task: Task, screen_keys: Mapping[str, Any]) -> AnnData:
-    """Leave out the perturbed cells that the task does not use."""
-    if not task.keep:
-        return adata
-    kept = np.ones(adata.n_obs, dtype=bool)
-    for column, labels in task.keep.items():
-        if column not in adata.obs:
-            raise KeyError(
-                f"task {task.name!r}, `keep`: `.obs` has no column {column!r}; "
-                f"{nearest(column, adata.obs.columns)}."
-            )
-        kept &= adata.obs[column].isin(labels).to_numpy()
-    if not kept.any():
-        found = {column: listed(adata.obs[column].unique()) for column in task.keep}
-        raise ValueError(f"task {task.name!r}: `keep` {task.keep} leaves no cells; found {found}.")
-    labels = adata.obs[screen_keys.get("perturbation_key", Screen.perturbation_key)]
-    kept |= (labels == screen_keys.get("control", Screen.control)).to_numpy()
-    return adata[kept].copy()
-
-
-def _light(screen: AnnData) -> AnnData:
-    """The same cells and genes without predictions or scores; the matrix is shared."""
-    layer = Screen.of(screen).layer
-    light = ad.AnnData(X=screen.X, obs=screen.obs, var=screen.var[[]])
-    if layer is not None:
-        light.layers[layer] = screen.layers[layer]
-    Screen.of(screen).write(light)
-    return light

@@ -39,14 +39,18 @@ def gene_test(side: Side, method: str) -> GeneTest:
     def compute() -> GeneTest:
         if method in RANK_SUM and side.has_cells:
             return _rank_sum(side, method)
-        p = np.arange(len(side))
         variant = method if method not in RANK_SUM else "t-test"
-        found, control = side.moments, side.control_moments
-        both = Moments(found.n, snap(found.mean, control.mean), found.m2) + control
-        reference = np.concatenate([p + len(p), p + len(p)])
-        return t_test(both, reference, variant=variant)[p]
+        return t_test_against(side.moments, side.control_moments, variant)
 
     return side.once(("test", method), compute)
+
+
+def t_test_against(found: Moments, control: Moments, variant: str) -> GeneTest:
+    """t-test of each population against the one of controls at the same place."""
+    p = np.arange(len(found.n))
+    both = Moments(found.n, snap(found.mean, control.mean), found.m2) + control
+    reference = np.concatenate([p + len(p), p + len(p)])
+    return t_test(both, reference, variant=variant)[p]
 
 
 def _rank_sum(side: Side, method: str) -> GeneTest:

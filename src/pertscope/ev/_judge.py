@@ -13,6 +13,7 @@ from pertscope._core.messages import listed
 from pertscope._core.score_tables import write_scores
 from pertscope._core.screen import require_actual
 from pertscope.ev import _bounds as bounds
+from pertscope.ev._batch_labels import check_batches
 from pertscope.ev._gene_tests import GENE_TESTS
 from pertscope.ev._judged import observe, predicted
 from pertscope.ev._metrics import better
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from pertscope._core.conditions import Conditions
     from pertscope.ev._comparison import Comparison, Options
     from pertscope.ev._judged import Judged
     from pertscope.ev._score import Chosen, Scores
@@ -55,6 +57,7 @@ def judge(
     keys.check_key(key_added)
     judged = judged or observe(adata, split, with_training=floor)
     check_logfc(judged.side, [statistic for _, statistic in chosen])
+    check_batches(judged, chosen, options)
     compared = list(
         predicted(
             adata, judged, predictions, options=options, control=control, warn=split is not None
@@ -88,7 +91,7 @@ def judge(
                 values = {keys.VALUE: scores[c]} | {k: bound[c] for k, bound in columns.items()}
                 part = score_rows(comparison.conditions, name, c, values)
                 parts.append(part.assign(**_labels(c, names, floor_of, bounded=bool(columns))))
-    _warn_alone(judged, chosen)
+    _warn_alone([comparison.conditions for _, _, comparison in compared], chosen)
     table = score_table(parts)
     require_actual(adata)
     write_scores(adata, key_added, table)
@@ -193,13 +196,16 @@ def _ceilings(
     }
 
 
-def _warn_alone(judged: Judged, chosen: Sequence[Chosen]) -> None:
-    context = judged.conditions.context
-    alone = np.bincount(context)[context] == 1
-    if alone.any() and any("rank" in m or "discrimination" in m for m, _ in chosen):
+def _warn_alone(compared: Sequence[Conditions], chosen: Sequence[Chosen]) -> None:
+    """Name the conditions that a prediction has alone of their covariates."""
+    alone: dict[str, None] = {}
+    for conditions in compared:
+        context = conditions.context
+        alone |= dict.fromkeys(conditions.index[np.bincount(context)[context] == 1])
+    if alone and any("rank" in m or "discrimination" in m for m, _ in chosen):
         warnings.warn(
-            f"{int(alone.sum())} condition(s) cannot be ranked, each is the only one of its "
-            f"covariates: {listed(judged.conditions.index[alone])}.",
+            f"{len(alone)} condition(s) cannot be ranked, each is the only one of its "
+            f"covariates: {listed(alone)}.",
             UserWarning,
             stacklevel=4,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,21 @@ if TYPE_CHECKING:
 
     from pertscope._core.batch_effects import BatchMeans
     from pertscope._core.moments import Moments
+
+
+@dataclass(frozen=True)
+class BatchMoments:
+    """Moments of groups in the batches where they have enough cells.
+
+    Attributes
+    ----------
+    place
+        Row of each group and batch in `moments`, int64 ``(groups, batches)``; -1 where it has too
+        few cells.
+    """
+
+    place: np.ndarray
+    moments: Moments
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +60,7 @@ class Populations:
     genes: pd.Index
     repeats: np.ndarray | None = None
     batch: np.ndarray | None = None
+    _by_batch: dict[int, BatchMoments] = field(default_factory=dict, repr=False)
 
     @cached_property
     def moments(self) -> Moments:
@@ -64,6 +80,27 @@ class Populations:
         return batch_means(
             self.matrix, self.codes, self.batch, repeats=self.repeats, names=list(self.genes)
         )
+
+    def by_batch(self, min_cells: int) -> BatchMoments:
+        """Moments of every group in the batches where it has so many cells, in one pass.
+
+        Cells count once here, however often a bootstrap repeats them: which batches are looked at
+        is not a matter of the draw. One that was drawn less than twice has no place all the same.
+        """
+        if self.batch is None:
+            raise ValueError("these cells have no batches.")
+        if min_cells not in self._by_batch:
+            n_batches = int(self.batch.max(initial=-1)) + 1
+            pair = np.where(self.codes >= 0, self.codes * n_batches + self.batch, -1)
+            n = np.bincount(pair[pair >= 0], minlength=self.n_groups * n_batches)
+            place = np.full(len(n), -1, np.int64)
+            enough = np.flatnonzero(n >= min_cells)
+            place[enough] = np.arange(len(enough))
+            codes = np.where(pair >= 0, place[pair], -1)
+            found = moments(self.matrix, codes, len(enough), repeats=self.repeats, names=self.genes)
+            place[enough[found.n < 2]] = -1
+            self._by_batch[min_cells] = BatchMoments(place.reshape(self.n_groups, -1), found)
+        return self._by_batch[min_cells]
 
     @cached_property
     def _by_group(self) -> tuple[np.ndarray, np.ndarray]:

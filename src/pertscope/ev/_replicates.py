@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +39,7 @@ def split_halves(judged: Judged, options: Options, *, seed: int, own_controls: b
         return Side(halves, groups, of, side.control_groups)
 
     first, second = one(0), one(1)
+    options = replace(options, min_cells=(options.min_cells + 1) // 2)  # so are those of a batch
     return Comparison(judged.conditions, first, second, judged.reference, options)
 
 

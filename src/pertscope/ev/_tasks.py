@@ -18,9 +18,17 @@ from pertscope.ev._metrics import parse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from anndata import AnnData
+
 TASKS = Path(__file__).with_name("tasks.yaml")
 SPLIT = "split_"
 """How the names of the functions of ``pp`` begin that split."""
+
+AFTER_SPLIT = "subsample_train"
+"""The function of ``pp`` whose arguments are a task's `subsample`."""
+
+SIMULATED = "simulate_screen"
+SCENARIOS = ("", "scaling", "imbalance")
 
 SET_BY_EVALUATOR = {"predictions", "metrics", "floor", "ceiling", "split", "key_added"}
 DEFAULT_METRICS = "default"
@@ -38,7 +46,7 @@ class Task:
 
     name: str
     asks: str
-    dataset: str
+    dataset: str | dict[str, dict[str, Any]] | AnnData
     split: dict[str, dict[str, Any]]
     folder: Path
     screen: dict[str, Any] = field(default_factory=dict)
@@ -46,17 +54,43 @@ class Task:
     prepare: list[dict[str, dict[str, Any]]] = field(default_factory=list)
     metrics: list[str] | str = DEFAULT_METRICS
     options: dict[str, Any] = field(default_factory=dict)
+    subsample: dict[str, Any] = field(default_factory=dict)
+    scenario: str = ""
 
     @property
     def file(self) -> Path | None:
-        """The file of a screen of one's own; ``None`` for a public one."""
-        return self.folder / self.dataset if self.dataset.endswith(".h5ad") else None
+        """The file of a screen of one's own; ``None`` for any other."""
+        if isinstance(self.dataset, str) and self.dataset.endswith(".h5ad"):
+            return self.folder / self.dataset
+        return None
+
+    @property
+    def dataset_name(self) -> str:
+        """What a table calls the screen."""
+        if isinstance(self.dataset, str):
+            return self.dataset
+        return next(iter(self.dataset)) if isinstance(self.dataset, Mapping) else "AnnData"
 
     @property
     def steps(self) -> list[tuple[str, dict[str, Any]]]:
-        """Functions of ``pp`` with their arguments, the split last."""
-        steps = [(k, v or {}) for step in [*self.prepare, self.split] for k, v in step.items()]
-        return [(k, self._with_path(v)) for k, v in steps]
+        """Functions of ``pp`` with their arguments, the split and what comes after it last."""
+        return [*self.prepare_steps, *self.split_steps()]
+
+    @property
+    def prepare_steps(self) -> list[tuple[str, dict[str, Any]]]:
+        """Functions of ``pp`` with their arguments that come before the split."""
+        return [(k, self._with_path(v or {})) for step in self.prepare for k, v in step.items()]
+
+    def split_steps(self, seed: int | None = None) -> list[tuple[str, dict[str, Any]]]:
+        """The split, and what comes after it; `seed` goes before the seeds of the task."""
+        steps = [(k, self._with_path(v or {})) for k, v in self.split.items()]
+        if self.subsample:
+            steps.append((AFTER_SPLIT, dict(self.subsample)))
+        if seed is not None:
+            for name, arguments in steps:
+                if "seed" in inspect.signature(getattr(pp, name)).parameters:
+                    arguments["seed"] = seed
+        return steps
 
     @property
     def split_name(self) -> str:
@@ -77,19 +111,15 @@ class Task:
             If something does not exist; the nearest names are given.
         """
         where = f"task {self.name!r}"
-        if self.file is None and self.dataset not in (known := datasets.names(registry=registry)):
-            raise ValueError(
-                f"{where}: `dataset` {self.dataset!r} is neither an .h5ad file nor a public "
-                f"screen; {nearest(self.dataset, known)}."
-            )
-        if self.file is not None and not self.screen:
-            raise ValueError(
-                f"{where}: `screen` must hold the arguments of pp.register for {self.dataset}."
-            )
+        self._check_dataset(where, registry)
         _check_arguments(pp.register, self.screen, f"{where}, `screen`")
         for step in self.prepare:
             _check_step(step, f"{where}, `prepare`", splits=False)
         _check_step(self.split, f"{where}, `split`", splits=True)
+        if self.subsample:
+            _check_arguments(pp.subsample_train, self.subsample, f"{where}, `subsample`")
+        if self.scenario not in SCENARIOS:
+            raise ValueError(f"{where}: `scenario` {self.scenario!r} must be one of {SCENARIOS}.")
         if self.metrics != DEFAULT_METRICS:
             try:
                 parse(self.metrics)
@@ -99,6 +129,24 @@ class Task:
         if taken:
             raise ValueError(f"{where}: `options` may not set {listed(sorted(taken))}.")
         _check_arguments(evaluate, self.options, f"{where}, `options`")
+
+    def _check_dataset(self, where: str, registry: Path | str | None) -> None:
+        if isinstance(self.dataset, str) and self.file is None:
+            known = datasets.names(registry=registry)
+            if self.dataset not in known:
+                raise ValueError(
+                    f"{where}: `dataset` {self.dataset!r} is neither an .h5ad file nor a public "
+                    f"screen; {nearest(self.dataset, known)}."
+                )
+        elif isinstance(self.dataset, Mapping):
+            if list(self.dataset) != [SIMULATED]:
+                raise ValueError(f"{where}: a `dataset` that is made is made by {SIMULATED!r}.")
+            made = self.dataset[SIMULATED] or {}
+            _check_arguments(datasets.simulate_screen, made, f"{where}, {SIMULATED}")
+        if self.file is not None and not self.screen:
+            raise ValueError(
+                f"{where}: `screen` must hold the arguments of pp.register for {self.dataset}."
+            )
 
 
 def read_tasks(path: Path | str | None = None) -> dict[str, Task]:
@@ -120,6 +168,28 @@ def find_task(tasks: Mapping[str, Task], name: str) -> Task:
     return tasks[name]
 
 
+def as_task(task: str | Mapping[str, Any] | Task, tasks: Path | str | None = None) -> Task:
+    """A task: itself, that of a name, or that of a mapping, whose paths are from here."""
+    if isinstance(task, Task):
+        return task
+    if isinstance(task, str):
+        return find_task(read_tasks(tasks), task)
+    if not isinstance(task, Mapping):
+        raise TypeError(
+            "a task is the name of one, or a mapping with its fields, {'name': ..., 'dataset': "
+            f"..., 'split': ...}}, not {type(task).__name__}."
+        )
+    values = {"asks": "", **task}
+    if not values.get("name"):
+        raise ValueError("a task that is a mapping needs a `name`.")
+    return _task(str(values.pop("name")), values, Path())
+
+
+def tasks_of(path: Path | str) -> list[Task]:
+    """The tasks of a YAML file."""
+    return list(_read(Path(path)).values())
+
+
 def _read(path: Path) -> dict[str, Task]:
     loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(loaded, Mapping):
@@ -137,8 +207,8 @@ def _task(name: str, values: Any, folder: Path) -> Task:
     missing = [key for key in ("asks", "dataset", "split") if key not in values]
     if missing:
         raise ValueError(f"task {name!r} lacks {listed(missing)}.")
-    types = {"screen": Mapping, "keep": Mapping, "options": Mapping, "split": Mapping}
-    for key, wanted in (types | {"prepare": list}).items():
+    mappings = ("screen", "keep", "options", "split", "subsample")
+    for key, wanted in (dict.fromkeys(mappings, Mapping) | {"prepare": list}).items():
         if key in values and not isinstance(values[key], wanted):
             what = "a list" if wanted is list else "a mapping"
             raise ValueError(f"task {name!r}: `{key}` must be {what}, not {values[key]!r}.")
@@ -160,11 +230,12 @@ def _check_step(step: Any, where: str, *, splits: bool) -> None:
 def _check_arguments(
     function: Callable[..., object], arguments: Mapping[str, Any], where: str
 ) -> None:
-    known = [name for name in inspect.signature(function).parameters if name != "adata"]
+    parameters = inspect.signature(function).parameters
+    known = [name for name in parameters if name != "adata"]
     for name in arguments:
         if name not in known:
             raise ValueError(f"{where}: there is no argument {name!r}; {nearest(name, known)}.")
     try:
-        inspect.signature(function).bind(None, **arguments)
+        inspect.signature(function).bind(*[None] * ("adata" in parameters), **arguments)
     except TypeError as error:
         raise ValueError(f"{where}: {error}.") from error

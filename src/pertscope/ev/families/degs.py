@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pertscope.ev import _deg_agreement as agreement
+from pertscope.ev._batch_labels import MAJORITY, labels_by_batches
 from pertscope.ev._deg_curves import evidence, pr_auc, roc_auc
 from pertscope.ev._deg_labels import deg_labels, macro_f1_per_condition, macro_f1_per_gene
 from pertscope.ev._gene_tests import GENE_TESTS, gene_test
@@ -138,19 +139,26 @@ def _count_spearman(comparison: Comparison, method: str) -> np.ndarray:
     )
 
 
-def _labels(comparison: Comparison, side: Side, method: str) -> np.ndarray:
-    found = gene_test(side, method)
-    return deg_labels(found.score, found.p_adjusted, comparison.options.alpha)
+def _labels(comparison: Comparison, method: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels of the prediction and of the observation, and the conditions that have both."""
+    sides = comparison.predicted, comparison.observed
+    if comparison.options.deg_labels == MAJORITY:
+        (a, known_a), (b, known_b) = (labels_by_batches(comparison, s, method) for s in sides)
+        return a, b, known_a & known_b
+    tests = (gene_test(side, method) for side in sides)
+    a, b = (deg_labels(t.score, t.p_adjusted, comparison.options.alpha) for t in tests)
+    return a, b, np.ones(len(comparison), dtype=bool)
 
 
 def _f1(comparison: Comparison, method: str) -> np.ndarray:
-    a, b = (_labels(comparison, s, method) for s in (comparison.predicted, comparison.observed))
-    return macro_f1_per_condition(a, b)
+    a, b, known = _labels(comparison, method)
+    return np.where(known, macro_f1_per_condition(a, b), np.nan)
 
 
 def _gene_f1(comparison: Comparison, method: str) -> np.ndarray:
-    a, b = (_labels(comparison, s, method) for s in (comparison.predicted, comparison.observed))
-    return np.array([macro_f1_per_gene(a[i], b[i]).mean() for i in comparison.contexts])
+    a, b, known = _labels(comparison, method)
+    contexts = [i[known[i]] for i in comparison.contexts]
+    return np.array([macro_f1_per_gene(a[i], b[i]).mean() for i in contexts])
 
 
 def _metric(
