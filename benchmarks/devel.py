@@ -2,71 +2,68 @@
 
 Combinations in K562, and transfer among three glioma lines. Reads
 ``perturbench_devel/devel.h5ad`` under ``$PERTSCOPE_DATA`` or ``../shared/data``. Run with
-``python benchmarks/devel.py``.
+``python benchmarks/devel.py [FOLDER]``: FOLDER keeps the results, and a run that was stopped goes
+on from there.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from pathlib import Path
 
-import anndata as ad
-import pandas as pd
-from _compare import fit_all, over_seeds
 from _data import find
 
 import pertscope as ps
 
 SEEDS = (0, 1, 2)
 MAX_EPOCHS = 60
-GLIOMA = ("A172", "T98G", "U87MG")
-
-
-def read() -> ad.AnnData:
-    """Read and register the screen."""
-    adata = ad.read_h5ad(find("perturbench_devel/devel.h5ad"))
-    ps.pp.register(adata, perturbation_key="condition", covariate_keys=["cell_type"])
-    return adata
-
-
-def round_trip(adata: ad.AnnData) -> None:
-    """Write a judged screen, read it, and compare the scores."""
-    before = ps.get.scores(adata)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "screen.h5ad")
-        adata.write_h5ad(path)
-        pd.testing.assert_frame_equal(ps.get.scores(ad.read_h5ad(path)), before)
-    print("written, read again: scores identical\n")
+DEVEL = {
+    "dataset": str(find("perturbench_devel/devel.h5ad")),
+    "screen": {"perturbation_key": "condition", "covariate_keys": ["cell_type"]},
+    "metrics": [
+        "cosine_logfc",
+        "cosine_rank_logfc",
+        "half_energy_distance_pca",
+        "deg_recall_at_20_t-test",
+        "rmse_mean",
+        "rmse_rank_mean",
+    ],
+}
+K562 = DEVEL | {"keep": {"cell_type": ["k562"]}}
+GLIOMA = DEVEL | {"keep": {"cell_type": ["A172", "T98G", "U87MG"]}}
+TASKS = [
+    K562 | {"name": "k562-combinations", "split": {"split_combinations": {}}},
+    K562 | {"name": "k562-parts", "split": {"split_combinations": {"seen": "parts"}}},
+    GLIOMA | {"name": "glioma-transfer", "split": {"split_transfer": {"max_fraction": 0.5}}},
+]
+MODELS = {
+    "CPA": "cpa",
+    "CPA (noAdv)": {"model": "cpa", "adversarial": False},
+    "SAMS-VAE": "sams_vae",
+    "SAMS-VAE (S)": {"model": "sams_vae", "sparse": False, "global_latents": False},
+    "Biolord": "biolord",
+    "LA": "latent_additive",
+    "Decoder": "decoder_only",
+    "Decoder (Pert)": {"model": "decoder_only", "inputs": "perturbation"},
+    "Decoder (Cov)": {"model": "decoder_only", "inputs": "covariates"},
+    "Linear": {"model": "linear", "lr": 5e-3},
+    "Bilinear": "bilinear",
+    "Additive": "additive",
+    "Mean effect": "mean_effect",
+    "Mean effect (global)": {"model": "mean_effect", "per_covariate": False},
+    "No change": "no_change",
+}
 
 
 def main() -> None:
     """Print one table per task."""
-    adata = read()
-    k562 = adata[adata.obs["cell_type"] == "k562"].copy()
-    glioma = adata[adata.obs["cell_type"].isin(GLIOMA)].copy()
-
-    print("K562 combinations, both singles seen (2 val, 2 test conditions per seed)")
-    print(over_seeds(k562, lambda a, s: ps.pp.split_combinations(a, seed=s), SEEDS, MAX_EPOCHS))
-    print("\nK562 combinations, each part seen somewhere in train")
-    print(
-        over_seeds(
-            k562, lambda a, s: ps.pp.split_combinations(a, seen="parts", seed=s), SEEDS, MAX_EPOCHS
-        )
-    )
-    print("\ntransfer among A172, T98G, U87MG")
-    print(
-        over_seeds(
-            glioma,
-            lambda a, s: ps.pp.split_transfer(a, max_fraction=0.5, seed=s),
-            SEEDS,
-            MAX_EPOCHS,
-        )
-    )
-    ps.pp.split_transfer(glioma, max_fraction=0.5, seed=0)
-    fit_all(glioma, 0, 2)
-    round_trip(glioma)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = sys.argv[1] if len(sys.argv) > 1 else temporary
+        scores = ps.bench.run(TASKS, MODELS, seeds=SEEDS, results=folder, max_epochs=MAX_EPOCHS)
+    for task in scores["task"].unique():
+        print(f"\n{task}, mean and s.d. over {len(SEEDS)} seeds of split and model\n")
+        print(ps.bench.to_text(scores[scores["task"] == task], models=list(MODELS)))
 
 
 if __name__ == "__main__":
-    pd.set_option("display.width", 160, "display.max_columns", 20)
     main()

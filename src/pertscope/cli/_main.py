@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pertscope._version import __version__
+from pertscope.cli._bench import add_bench
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     os.environ.setdefault("MPLBACKEND", "Agg")  # no window, even where there could be one
     try:
-        _evaluate(arguments)
+        arguments.do(arguments)
     except (OSError, KeyError, TypeError, ValueError) as error:
         print(f"pertscope: error: {_one_line(error)}", file=sys.stderr)
         return REFUSED
@@ -75,7 +76,8 @@ def _one_line(error: Exception) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="pertscope", description="Perturbation screens: judge predictions from files."
+        prog="pertscope",
+        description="Perturbation screens: judge predictions from files, run benchmarks.",
     )
     parser.add_argument("--version", action="version", version=f"pertscope {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -89,8 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "predictions", type=Path, nargs="+", metavar="PREDICTION.h5ad", help="predicted expression"
     )
+    evaluate.set_defaults(do=_evaluate)
     _add_columns(evaluate)
     _add_choices(evaluate)
+    add_bench(commands, argparse.RawDescriptionHelpFormatter)
     return parser
 
 

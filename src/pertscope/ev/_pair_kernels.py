@@ -33,21 +33,20 @@ def _add_products(data, indices, i, stop, first, block, start, total):
 
 @numba.njit(cache=True, nogil=True)
 def squared_distances(
-    data, indices, indptr, right_data, right_cells, right_indptr, squares, own, out
+    data, indices, indptr, right_data, right_indices, right_indptr, n_genes, own, out
 ):
-    """Squared distances of the cells of a CSR matrix to those of a CSC matrix.
+    """Squared distances of the cells of one CSR matrix to those of another; indices are sorted.
 
-    `squares` are the squared lengths of the latter. With `own` both are the same cells: one half of
-    the distances is the mirror of the other.
+    With `own` both are the same cells: one half of the distances is the mirror of the other.
     """
-    n_genes, width = len(right_indptr) - 1, len(squares)
+    width = len(right_indptr) - 1
     step = max(1, BLOCK_BYTES // (8 * width))
     block = np.empty((min(step, n_genes), width))
-    place = indptr[:-1].copy()
+    place, right_place = indptr[:-1].copy(), right_indptr[:-1].copy()
     out[:] = 0
     for first in range(0, n_genes, step):
         last = min(first + step, n_genes)
-        _fill(block, right_data, right_cells, right_indptr[first : last + 1])
+        _fill(block, right_data, right_indices, right_place, right_indptr, first, last)
         for row in range(len(place)):
             stop, end = place[row], indptr[row + 1]
             while stop < end and indices[stop] < last:
@@ -55,25 +54,36 @@ def squared_distances(
             start = row - row % 8 if own else 0  # as vectors begin
             _add_products(data, indices, place[row], stop, first, block, start, out[row])
             place[row] = stop
-    _distances(data, indptr, squares, own, out)
+    squares = _squared_lengths(right_data, right_indptr)
+    _distances(squares if own else _squared_lengths(data, indptr), squares, own, out)
 
 
 @numba.njit(cache=True, nogil=True)
-def _fill(block, data, cells, indptr):
-    """Genes of a CSC matrix as rows of `block`."""
+def _fill(block, data, indices, place, indptr, first, last):
+    """Genes `first` to before `last` of a CSR matrix as rows of `block`; `place` advances."""
     block[:] = 0
-    for gene in range(len(indptr) - 1):
-        for i in range(indptr[gene], indptr[gene + 1]):
-            block[gene, cells[i]] = data[i]
+    for cell in range(len(place)):
+        i, end = np.uint64(place[cell]), np.uint64(indptr[cell + 1])
+        while i < end and indices[i] < last:
+            block[np.uint32(indices[i] - first), cell] = data[i]
+            i += np.uint64(1)
+        place[cell] = i
 
 
 @numba.njit(cache=True, nogil=True)
-def _distances(data, indptr, squares, own, out):
+def _squared_lengths(data, indptr):
+    squares = np.zeros(len(indptr) - 1)
+    for row in range(len(squares)):
+        for i in range(indptr[row], indptr[row + 1]):
+            squares[row] += np.float64(data[i]) ** 2
+    return squares
+
+
+@numba.njit(cache=True, nogil=True)
+def _distances(left_squares, squares, own, out):
     """From inner products to squared distances, in place."""
     for row in range(len(out)):
-        square = 0.0
-        for i in range(indptr[row], indptr[row + 1]):
-            square += np.float64(data[i]) ** 2
+        square = left_squares[row]
         for j in range(np.uint64(row + 1 if own else 0), np.uint64(len(squares))):
             out[row, j] = max(square + squares[j] - 2 * out[row, j], 0.0)
         if own:

@@ -72,13 +72,11 @@ def left_tiles(x: Any, centre: np.ndarray | None) -> Iterator[Any]:
 
 
 def right_tiles(y: Any, centre: np.ndarray | None) -> list[Any]:
-    """Cells b, `TILE` at a time: columns ``(b, 1, |b|^2)`` around the centre, or CSC and |b|^2."""
+    """Cells b, `TILE` at a time: columns ``(b, 1, |b|^2)`` around the centre, or CSR."""
     tiles: list[Any] = []
     for block in _tiles(y):
         if centre is None:
-            cells = sp.csc_matrix(block)
-            square = np.bincount(cells.indices, cells.data.astype(np.float64) ** 2, block.shape[0])
-            tiles.append((cells, square))
+            tiles.append(_as_csr(block))
         else:
             b, square = _around(block, centre)
             tiles.append(np.hstack([b, np.ones_like(square), square]).T)
@@ -96,11 +94,15 @@ def _squared_distances(left: Any, right: Any, *, own: bool = False) -> np.ndarra
         return np.maximum(tile, 0, out=tile)
     from pertscope.ev import _pair_kernels as kernels
 
-    a, (b, squares) = left if sp.issparse(left) else sp.csr_matrix(left), right
+    a, b = _as_csr(left), right
     tile = np.empty((a.shape[0], b.shape[0]))
     stored = a.data, a.indices, a.indptr, b.data, b.indices, b.indptr
-    kernels.squared_distances(*stored, squares, own, tile)
+    kernels.squared_distances(*stored, a.shape[1], own, tile)
     return tile
+
+
+def _as_csr(cells: Any) -> Any:
+    return cells if sp.issparse(cells) else sp.csr_matrix(cells)
 
 
 def sum_over_pairs(x: Any, right: list[Any], centre: np.ndarray | None, f: PairFunction) -> float:

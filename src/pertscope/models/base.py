@@ -23,6 +23,7 @@ from pertscope.models.encoding import VECTORS, Vocabulary, training_vocabulary
 from pertscope.models.files import read_model, write_model
 from pertscope.models.requests import as_prediction, control_rows, wanted_conditions
 from pertscope.models.responses import cell_responses, mean_responses, responses_of_means
+from pertscope.models.setup_summary import setup_summary
 
 if TYPE_CHECKING:
     import os
@@ -81,6 +82,10 @@ class ResponseModel(ABC):
 
             register(adata, **keys)
         Screen.of(adata)
+
+    def view_anndata_setup(self) -> None:
+        """Print what the model reads from its screen, and the cells of each part of the split."""
+        print(setup_summary(self.adata, self.screen, self.vocabulary))
 
     def predict(
         self,

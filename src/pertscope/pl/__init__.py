@@ -1,5 +1,6 @@
 """Show scores and effects; functions return Axes and never save or show."""
 
+from pertscope.pl._benchmark import benchmark
 from pertscope.pl._ceiling import ceiling
 from pertscope.pl._comparison import comparison
 from pertscope.pl._deg_overlap import deg_overlap
@@ -9,6 +10,7 @@ from pertscope.pl._scores import scores
 from pertscope.pl._similarity import similarity
 
 __all__ = [
+    "benchmark",
     "ceiling",
     "comparison",
     "deg_overlap",
