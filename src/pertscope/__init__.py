@@ -22,9 +22,9 @@ from pertscope._version import __version__
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from pertscope import datasets, ev, get, models, pl, pp, tl
+    from pertscope import bench, datasets, ev, get, models, pl, pp, tl
 
-__all__ = ["__version__", "datasets", "ev", "get", "models", "pl", "pp", "tl"]
+__all__ = ["__version__", "bench", "datasets", "ev", "get", "models", "pl", "pp", "tl"]
 
 _NAMESPACES = frozenset(__all__) - {"__version__"}
 
