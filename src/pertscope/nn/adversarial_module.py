@@ -39,7 +39,7 @@ class AdversarialModule(AutoencoderModule):
     Parameters
     ----------
     autoencoder
-        What predicts. Its own loss validates the model; the adversary has no part in it.
+        What predicts: the adversary has no part in predictions, nor in validation.
     adversary
         The opponent.
     adversary_weight

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch.nn import functional
-
 from pertscope.nn.response_module import ResponseModule
 
 if TYPE_CHECKING:
@@ -17,4 +15,4 @@ class MatchedModule(ResponseModule):
 
     def loss(self, x0: Tensor, x: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
         """Mean squared error over cells and genes."""
-        return functional.mse_loss(self(x0, perturbations, covariates), x)
+        return self.validation_loss(x0, x, perturbations, covariates)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class ResponseModule(nn.Module):
@@ -34,6 +35,21 @@ class ResponseModule(nn.Module):
     @abstractmethod
     def decode(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
         """Perturbed expression ``(cells, genes)`` from that state."""
+
+    def validation_loss(
+        self, x0: Tensor, x: Tensor, perturbations: Tensor, covariates: Tensor
+    ) -> Tensor:
+        """What validation judges all networks by: ``mean (x - forward(x0, p, c))^2``.
+
+        The error of the prediction of perturbed cells from their matched controls, whatever `loss`
+        says: to put a cell together again is no proof that its perturbation was understood.
+
+        Parameters
+        ----------
+        x0, x, perturbations, covariates
+            As in :meth:`loss`.
+        """
+        return functional.mse_loss(self(x0, perturbations, covariates), x)
 
     @abstractmethod
     def loss(self, x0: Tensor, x: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:

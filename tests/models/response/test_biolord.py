@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from tests.helpers import fingerprint
+from tests.models.response.floors import above_the_floors, transfer_screen
 from tests.models.small import TINY, additive_screen, make, small_screen, train, trained
 from tests.models.test_known_truth import true_cosine
 from torch.nn import functional
@@ -87,6 +88,15 @@ def test_noise_has_the_wanted_size() -> None:
     assert module.cell_loss(x, p, c).item() == pytest.approx(0.3**2, rel=0.05)
 
 
+def test_without_penalty_the_loss_is_the_error() -> None:
+    x, p, c, _ = batch_of()
+    free, held = (module_of(penalty=penalty).eval() for penalty in (0.0, 10.0))
+    held.load_state_dict(free.state_dict())  # the penalty has no weights of its own
+    torch.testing.assert_close(free.cell_loss(x, p, c), functional.mse_loss(free(x, p, c), x))
+    assert held.cell_loss(x, p, c) > free.cell_loss(x, p, c)
+    torch.testing.assert_close(held(x, p, c), free(x, p, c))
+
+
 def test_penalty_shortens_the_basal_state() -> None:
     adata = small_screen()
     lengths = []
@@ -135,6 +145,22 @@ def test_beats_the_floors() -> None:
     )
     found = true_cosine(adata)
     assert found["biolord"] > max(found["no_change"], found["mean_effect"]) + 0.25, found
+
+
+def test_beats_the_floors_in_transfer() -> None:
+    adata = transfer_screen()
+    ps.tl.fit_biolord(
+        adata,
+        n_hidden=64,
+        n_latent=32,
+        max_epochs=40,
+        lr=5e-3,
+        batch_size=64,
+        accelerator="cpu",
+    )
+    rank, cosine = above_the_floors(adata, "biolord")
+    assert rank > 0.15, rank
+    assert cosine > 0.05, cosine
 
 
 def test_round_trip(tmp_path) -> None:

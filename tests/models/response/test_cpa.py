@@ -13,6 +13,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from tests.helpers import dense, fingerprint, refused
+from tests.models.response.floors import above_the_floors, transfer_screen
 from tests.models.small import make, small_screen, train
 from tests.models.test_known_truth import true_cosine
 from torch.distributions import Bernoulli, Categorical, Normal, kl_divergence
@@ -283,6 +284,39 @@ def test_without_adversary(monkeypatch) -> None:
     assert model.history.columns.tolist() == ["train_loss", "val_loss", "lr"]
 
 
+def test_adversary_is_all_that_it_switches_off() -> None:
+    shapes = {
+        adversarial: {
+            k: v.shape
+            for k, v in make("cpa", small_screen(), adversarial=adversarial)._arrays().items()
+        }
+        for adversarial in (False, True)
+    }
+    rest = {
+        k.removeprefix("autoencoder."): v
+        for k, v in shapes[True].items()
+        if not k.startswith("adversary.")
+    }
+    assert rest == shapes[False]
+
+
+def test_not_variational(batch) -> None:
+    """No variances, no divergence, no draws; all else is as it was."""
+    x, p, c = batch
+    plain, full = cpa_module().train(), cpa_module(variational=True)
+    shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (plain, full)]
+    assert {k for k in shapes[0] if shapes[0][k] != shapes[1][k]} == {
+        "encoder.4.weight",
+        "encoder.4.bias",
+    }
+    assert shapes[0].keys() == shapes[1].keys()
+    assert shapes[1]["encoder.4.bias"] == (2 * L,)
+    state = torch.get_rng_state()
+    loss = plain.cell_loss(x, p, c)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.testing.assert_close(loss, functional.mse_loss(plain(x, p, c), x))
+
+
 def test_refusals() -> None:
     adata = small_screen()
     with refused(adata, ValueError, "`adversary_steps`=1 must be at least 2.*adversarial=False"):
@@ -388,7 +422,13 @@ def probe(z: np.ndarray, labels: pd.Series) -> float:
 def test_adversary_clears_the_basal_state() -> None:
     """Of perturbations, and of nothing else: cell types that the model is not told about stay."""
     adata = _simulated(True).copy()
-    settings = {"n_hidden": 32, "n_latent": 8, "n_hidden_adversary": 64, "adversary_steps": 5}
+    settings = {
+        "n_hidden": 32,
+        "n_latent": 8,
+        "dropout": 0.0,
+        "n_hidden_adversary": 64,
+        "adversary_steps": 5,
+    }
     training = {"batch_size": 32, "early_stopping": False, "lr_patience": 500}
     labels = adata.obs["perturbation"].astype(str)
     singles = ((adata.obs["split"] == "train") & ~labels.str.contains("+", regex=False)).to_numpy()
@@ -425,3 +465,22 @@ def test_predicts_combinations(settings) -> None:
     assert found["cpa"] > found["no_change"] + 0.4, found
     if not settings.get("variational"):  # held near a normal distribution, it learns later
         assert found["cpa"] > found["mean_effect"] + 0.1, found
+
+
+@pytest.mark.parametrize("adversarial", [False, True])
+def test_beats_the_floors_in_transfer(adversarial) -> None:
+    adata = transfer_screen()
+    ps.tl.fit_cpa(
+        adata,
+        adversarial=adversarial,
+        n_hidden=64,
+        n_latent=32,
+        n_hidden_adversary=32,
+        max_epochs=100 if adversarial else 40,
+        lr=3e-3,
+        batch_size=64,
+        accelerator="cpu",
+    )
+    rank, cosine = above_the_floors(adata, "cpa")
+    assert rank > 0.15, rank
+    assert cosine > 0.05, cosine

@@ -12,6 +12,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import rankdata
 from tests.helpers import fingerprint
+from tests.models.response.floors import above_the_floors, transfer_screen
 from tests.models.small import additive_screen, make, small_screen, train, trained
 from tests.models.test_known_truth import true_cosine
 from torch.distributions import Bernoulli, Normal, kl_divergence
@@ -166,6 +167,36 @@ def test_ablations_remove_what_they_name() -> None:
     assert (simplified.global_kl(torch.ones(2, P)) == 0).all()
 
 
+def test_ablated_parts_have_no_effect(batch) -> None:
+    x, p, c = batch
+    for settings, draws in ((SIMPLIFIED, False), ({"sparse": False}, True), ({}, True)):
+        module = module_of(**settings).train()
+        samples = torch.stack([module._sample() for _ in range(5)])
+        assert (samples.std(0) > 0).any() == draws
+        if settings == SIMPLIFIED:  # all that draws is the basal state
+            torch.testing.assert_close(samples[0], module.effect_mean)
+    weights = module_of(sparse=False).state_dict()
+    losses = []
+    for prior in (0.01, 0.9):  # of masks that are not there
+        module = module_of(sparse=False, mask_prior_probability=prior).eval()
+        module.load_state_dict(weights)
+        losses.append(module.cell_loss(x, p, c))
+    assert torch.equal(*losses)
+
+
+@pytest.mark.parametrize("mean_field", [False, True])
+def test_mean_field_sees_the_cell_alone(batch, mean_field) -> None:
+    x, p, c = batch
+    module = module_of(mean_field=mean_field).eval()
+    with torch.no_grad():
+        module.mask_logits.fill_(1.0)  # open
+        shift = p @ module.perturbation_embeddings() + c @ module.covariate_shift
+        basal = module.latent(x, p, c) - shift
+        same = torch.isclose(basal, module.latent(x, None, c), rtol=1e-4, atol=1e-5).all(1)
+    assert same[0]  # a control
+    assert same[p.sum(1) > 0].all() == mean_field
+
+
 def test_closed_mask_is_no_perturbation(batch) -> None:
     x, p, c = batch
     module = module_of().eval()
@@ -232,6 +263,24 @@ def test_beats_the_floors(settings) -> None:
     )
     found = true_cosine(adata)
     assert found["sams_vae"] > max(found["no_change"], found["mean_effect"]) + 0.25, found
+
+
+@pytest.mark.parametrize("settings", [{}, SIMPLIFIED])
+def test_beats_the_floors_in_transfer(settings) -> None:
+    adata = transfer_screen()
+    ps.tl.fit_sams_vae(
+        adata,
+        n_hidden=64,
+        n_latent=32,
+        max_epochs=60,
+        lr=5e-3,
+        batch_size=64,
+        accelerator="cpu",
+        **settings,
+    )
+    rank, cosine = above_the_floors(adata, "sams_vae")
+    assert rank > 0.15, rank
+    assert cosine > 0.05, cosine
 
 
 def test_counts_are_saved(tmp_path) -> None:

@@ -39,9 +39,9 @@ class CPA(AutoencoderModel):
     perturbations, plus the cross-entropy of each covariate. :math:`a_t` are its logits of target t
     and :math:`\tilde z` is the basal state, standardised over the batch, that it sees (else a
     state could deceive it by being small); the mean is over cells and dimensions. All terms of the
-    first line are in nats per cell. The loss that is reported is that line divided by half the
-    number of genes, without the adversary's term, which validation does not see either: without
-    divergence it is the mean squared error.
+    first line are in nats per cell. The training loss that is reported is that line divided by
+    half the number of genes, without the adversary's term: without divergence it is the mean
+    squared error.
 
     The adversary enters after `warmup_epochs` in which the autoencoder trains alone (at the start
     of every call of :meth:`train`). From then on the autoencoder has one step in `adversary_steps`

@@ -1,0 +1,57 @@
+"""Validation judges every network by its prediction from controls."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.helpers import dense
+from tests.models.small import NETWORKS, make, small_screen, train, trained
+
+from pertscope.nn.autoencoder_module import AutoencoderModule
+
+
+@pytest.fixture
+def pairs():
+    rng = np.random.default_rng(0)
+    x0, x = (torch.from_numpy(rng.normal(size=(9, 20)).astype(np.float32)) for _ in range(2))
+    p = torch.eye(5)[rng.integers(5, size=9)]
+    c = torch.eye(2)[rng.integers(2, size=9)]
+    return x0, x, p, c
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_is_the_error_of_the_prediction_from_controls(name, pairs) -> None:
+    x0, x, p, c = pairs
+    module = trained(name).module
+    with torch.inference_mode():
+        predicted = module.decode(module.encode(x0, c), p, c).numpy()
+        loss = module.validation_loss(*pairs).item()
+        own = module.loss(*pairs).item()
+    want = np.mean((predicted - x.numpy()) ** 2)
+    assert loss == pytest.approx(want, rel=1e-5)
+    assert (own == pytest.approx(want, rel=1e-5)) != isinstance(module, AutoencoderModule)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_is_what_is_reported_and_the_best_is_kept(name) -> None:
+    """With one kind of control cell per cell type, matching draws nothing."""
+    adata = small_screen()
+    obs, x = adata.obs, dense(adata.X).astype(np.float32)
+    is_control = (obs["perturbation"] == "control").to_numpy()
+    mean = {}
+    for value in ("A", "B"):
+        rows = is_control & (obs["cell_type"] == value).to_numpy()
+        mean[value] = x[rows].mean(axis=0)
+        x[rows] = mean[value]
+    adata.X = x
+    model = train(make(name, adata, **({"warmup_epochs": 0} if name == "cpa" else {})))
+    held_out = obs[(obs["split"] == "val") & ~is_control]
+    parts = [label.split("+") for label in held_out["perturbation"].astype(str)]
+    p = torch.tensor([[float(q in s) for q in model.vocabulary.perturbations] for s in parts])
+    c = torch.tensor([[float(v == w) for w in ("A", "B")] for v in held_out["cell_type"]])
+    x0 = torch.from_numpy(np.stack([mean[v] for v in held_out["cell_type"]]))
+    seen = torch.from_numpy(x[adata.obs_names.get_indexer(held_out.index)])
+    with torch.inference_mode():
+        want = (model.module(x0, p, c) - seen).square().mean().item()
+    assert model.history["val_loss"].min() == pytest.approx(want, rel=1e-4)
