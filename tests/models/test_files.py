@@ -173,4 +173,4 @@ def test_what_is_there_stays(name, folder) -> None:
 def test_numpy_numbers_are_saved(name, tmp_path) -> None:
     model = train(make(name, small_screen(), seed=np.int64(3)))
     model.save(tmp_path / "deep" / "model")
-    assert load(name, tmp_path / "deep" / "model").settings == {"seed": 3}
+    assert load(name, tmp_path / "deep" / "model").settings["seed"] == 3

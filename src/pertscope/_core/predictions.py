@@ -114,20 +114,21 @@ def align_prediction(
     is_control = conditions.is_control[conditions.codes]
     if is_control.all():
         raise ValueError("the prediction holds no rows but controls.")
+    perturbed = x[~is_control]  # a copy, the only one
     if check_scale:
-        _check_scale(x[~is_control], matrix_of(adata, screen.layer))
+        _check_scale(perturbed, matrix_of(adata, screen.layer))
     obs = conditions.table.iloc[conditions.codes].astype("category").set_axis(prediction.obs_names)
     var = pd.DataFrame(index=adata.var_names.copy())
 
-    def part(rows: np.ndarray) -> AnnData:
+    def part(x: Any, rows: np.ndarray) -> AnnData:
         chosen = obs.loc[rows].copy()
         for key in chosen:
             chosen[key] = chosen[key].cat.remove_unused_categories()
-        return ad.AnnData(X=x[rows].copy(), obs=chosen, var=var.copy())
+        return ad.AnnData(X=x, obs=chosen, var=var.copy())
 
-    aligned = part(~is_control)
+    aligned = part(perturbed, ~is_control)
     if is_control.any():
-        aligned.uns[CONTROLS] = part(is_control)
+        aligned.uns[CONTROLS] = part(x[is_control], is_control)
     return aligned
 
 

@@ -10,8 +10,9 @@ import pandas as pd
 import torch
 
 from pertscope._core.conditions import screen_conditions
-from pertscope._core.matrix import dense_rows, matrix_of
-from pertscope.models.checks import require_genes
+from pertscope._core.matrix import dense_rows
+from pertscope.models.checks import encoder_input, require_genes
+from pertscope.models.doses import treatments
 from pertscope.models.network import NetworkModel
 
 if TYPE_CHECKING:
@@ -59,18 +60,18 @@ class AutoencoderModel(NetworkModel):
         self._require_trained()
         adata = self.adata if adata is None else adata
         require_genes(self.genes, adata)
-        conditions = screen_conditions(adata, self.screen)
+        conditions, codes = treatments(adata.obs, screen_conditions(adata, self.screen))
         covariates = self.vocabulary.encode_covariates(conditions)
         applied = self.vocabulary.encode_perturbations(conditions) if perturbed else None
-        x = matrix_of(adata, self.screen.layer)
+        x = encoder_input(adata, self.settings.get("use_rep"), self.screen.layer)
         parts = []
         with torch.inference_mode():
             for start in range(0, adata.n_obs, CELLS_PER_CHUNK):
                 rows = np.arange(start, min(start + CELLS_PER_CHUNK, adata.n_obs))
-                code = conditions.codes[rows]
+                code = codes[rows]
                 cells = np.ascontiguousarray(dense_rows(x, rows), dtype=np.float32)
                 state = self.module.latent(
-                    torch.from_numpy(cells),
+                    self.seen(torch.from_numpy(cells)),
                     None if applied is None else torch.from_numpy(applied[code]),
                     torch.from_numpy(covariates[code]),
                 )
@@ -86,7 +87,9 @@ class AutoencoderModel(NetworkModel):
         """
         self._require_trained()
         names = pd.Index(self.vocabulary.perturbations, name=self.screen.perturbation_key)
-        return self._frame(self.module.perturbation_embeddings(), names)
+        with torch.inference_mode():
+            singles = torch.from_numpy(self.vocabulary.singles())
+            return self._frame(self.module.perturbation_embeddings(singles), names)
 
     def get_covariate_embeddings(self) -> pd.DataFrame:
         """What each covariate value is in latent space.

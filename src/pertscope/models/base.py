@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from pertscope._core.conditions import screen_conditions
-from pertscope._core.matrix import refuse_counts
 from pertscope._core.screen import Screen
 from pertscope._core.splits import split_of
 from pertscope.models.checks import (
     encoder_input,
     require_genes,
     require_positive,
+    require_scale,
     require_vocabulary,
 )
 from pertscope.models.doses import Mixture, at_doses
@@ -61,7 +61,7 @@ class ResponseModel(ABC):
         self.adata = adata
         self.settings = settings
         self.screen = Screen.of(adata)
-        refuse_counts(adata, self.screen.layer, f"{type(self).__name__}")
+        require_scale(adata, self.screen.layer, settings.get("likelihood"), type(self).__name__)
         self.genes = [str(g) for g in adata.var_names]
         self.vocabulary = training_vocabulary(adata, self.screen)
         self.is_trained, self.history = False, pd.DataFrame()

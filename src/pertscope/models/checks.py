@@ -8,16 +8,44 @@ import numpy as np
 import scipy.sparse as sp
 
 from pertscope._core.conditions import screen_conditions
-from pertscope._core.matrix import matrix_of
+from pertscope._core.matrix import looks_like_counts, matrix_of, refuse_counts
 from pertscope._core.messages import listed, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from anndata import AnnData
 
     from pertscope._core.screen import Screen
     from pertscope.models.encoding import Vocabulary
+
+
+COUNTS = ("nb", "zinb")
+"""Likelihoods of counts."""
+
+
+def require_scale(adata: AnnData, layer: str | None, likelihood: str | None, who: str) -> None:
+    """Refuse counts, or anything but counts where the likelihood is one of counts."""
+    if likelihood not in COUNTS:
+        refuse_counts(adata, layer, who)
+    elif not looks_like_counts(matrix_of(adata, layer)):
+        where = "`.X`" if layer is None else f"layer {layer!r}"
+        raise ValueError(
+            f"{where} holds no counts, which `likelihood={likelihood!r}` needs: register the layer "
+            "that does, `ps.pp.register(adata, ..., layer='counts')`."
+        )
+
+
+def require_agreement(settings: Mapping[str, Any]) -> None:
+    """Refuse settings of a network that contradict each other."""
+    likelihood = settings.get("likelihood", "mse")
+    if likelihood in COUNTS and settings.get("use_rep") is not None:
+        raise ValueError(
+            f"`likelihood={likelihood!r}` takes the total of a cell from its counts: it cannot go "
+            "with `use_rep`."
+        )
+    if likelihood != "mse" and settings.get("softplus"):
+        raise ValueError(f"`softplus` goes with `likelihood='mse'` only, not {likelihood!r}.")
 
 
 def require_genes(genes: Sequence[str], adata: AnnData) -> None:

@@ -101,6 +101,12 @@ class Vocabulary:
         """Length of a covariate vector: all values of all covariates."""
         return sum(map(len, self.covariates.values()))
 
+    def singles(self) -> np.ndarray:
+        """Vector of each perturbation by itself, float32, in the order of `perturbations`."""
+        if self.embedding is not None:
+            return self.embedding.of([(p,) for p in self.perturbations])
+        return np.eye(len(self.perturbations), dtype=np.float32)
+
     def require(self, conditions: Conditions) -> None:
         """Refuse conditions with a perturbation or covariate value that is not here."""
         self.encode_perturbations(conditions)

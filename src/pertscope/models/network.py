@@ -23,7 +23,7 @@ from pertscope.data.rows import Rows
 from pertscope.models.adversarial_training import AdversarialPlan
 from pertscope.models.base import ResponseModel
 from pertscope.models.checkpoint import Checkpoint
-from pertscope.models.checks import encoder_input, require_positive
+from pertscope.models.checks import encoder_input, require_agreement, require_positive
 from pertscope.models.doses import treatments
 from pertscope.models.feeding import matched_batches, require_readable
 from pertscope.models.fitting import fit
@@ -54,6 +54,7 @@ class NetworkModel(ResponseModel):
     module: ResponseModule
 
     def __init__(self, adata: AnnData, *, seed: int, **settings: Any) -> None:
+        require_agreement(settings)
         super().__init__(adata, seed=seed, **settings)
         encoder_input(adata, settings.get("use_rep"), self.screen.layer)  # refuses what is no input
         name = settings.get("perturbation_embedding")
@@ -197,6 +198,10 @@ class NetworkModel(ResponseModel):
         use_rep = self.settings.get("use_rep")
         return len(self.genes) if use_rep is None else self.adata.obsm[use_rep].shape[1]
 
+    def seen(self, x: torch.Tensor) -> torch.Tensor:
+        """What the encoder sees of cells of :func:`encoder_input`."""
+        return x if self.settings.get("use_rep") else self.module.likelihood.see(x)
+
     @property
     def module_settings(self) -> dict[str, Any]:
         """Settings of the module: those that say nothing of data or seed."""
@@ -222,9 +227,10 @@ class NetworkModel(ResponseModel):
         covariates = torch.from_numpy(self.vocabulary.encode_covariates(conditions))
         with torch.inference_mode():
             control = torch.from_numpy(np.ascontiguousarray(x0, dtype=np.float32))
-            state = self.module.encode(control, covariates[:1])
+            library = control.sum(dim=1) if self.module.likelihood.of_counts else None
+            state = self.module.encode(self.seen(control), covariates[:1])
             for p in perturbations:
-                yield self.module.decode(state, p[None], covariates[:1]).numpy()
+                yield self.module.decode(state, p[None], covariates[:1], library).numpy()
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {k: v.numpy() for k, v in self.module.state_dict().items()}

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from pertscope.data.matched_batches import Batch
     from pertscope.nn.response_module import ResponseModule
 
-Pairs: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-"""Control cells, perturbed cells, and the perturbations and covariates of the latter."""
+Pairs: TypeAlias = tuple[torch.Tensor, ...]
+"""Control cells, perturbed cells, the perturbations and covariates of the latter; then, where it is
+not their expression, what an encoder sees of both."""
 
 
 class TrainingPlan(L.LightningModule):
@@ -114,7 +115,10 @@ class TrainingPlan(L.LightningModule):
 
     def _pairs(self, batch: Batch) -> Pairs:
         c = batch.condition
-        return dense(batch.x0), dense(batch.x), self.perturbations[c], self.covariates[c]
+        pairs = dense(batch.x0), dense(batch.x), self.perturbations[c], self.covariates[c]
+        if batch.seen0 is None or batch.seen is None:
+            return pairs
+        return *pairs, dense(batch.seen0), dense(batch.seen)
 
     def _record(self, name: str, loss: torch.Tensor, n: int) -> None:
         """Remember a loss of `n` cells; Lightning's log, once per step, costs more."""

@@ -11,8 +11,16 @@ if TYPE_CHECKING:
 
 
 class MatchedModule(ResponseModule):
-    """Trains by the mean squared error between predicted and matched perturbed cells."""
+    """Trains by the error between predicted and matched perturbed cells: as it is validated."""
 
-    def loss(self, x0: Tensor, x: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
-        """Mean squared error over cells and genes."""
-        return self.validation_loss(x0, x, perturbations, covariates)
+    def loss(
+        self,
+        x0: Tensor,
+        x: Tensor,
+        perturbations: Tensor,
+        covariates: Tensor,
+        seen0: Tensor | None = None,
+        seen: Tensor | None = None,
+    ) -> Tensor:
+        """Mean over cells and genes."""
+        return self.validation_loss(x0, x, perturbations, covariates, seen0, seen)

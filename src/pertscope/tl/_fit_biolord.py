@@ -22,6 +22,9 @@ def fit_biolord(
     dropout: float = 0.1,
     noise: float = 0.1,
     penalty: float = 100.0,
+    likelihood: str = "mse",
+    use_rep: str | None = None,
+    perturbation_embedding: str | None = None,
     seed: int = 0,
     preset: str | None = None,
     key_added: str = "biolord",
@@ -47,6 +50,17 @@ def fit_biolord(
         Standard deviation of the noise on the basal state in training.
     penalty
         Weight of the basal state's squared length.
+    likelihood
+        ``"mse"``; ``"gaussian"``, which learns the variance of each gene in each cell; or, where
+        the registered layer holds counts, ``"nb"`` and ``"zinb"``: (zero-inflated) negative
+        binomial. Predictions are means on the registered scale; of counts, in cells with as many
+        counts as the controls.
+    use_rep
+        Key of ``.obsm`` with what the encoder sees of a cell in place of its expression, such as
+        the embedding of a foundation model.
+    perturbation_embedding
+        Name of vectors that :func:`pertscope.pp.add_perturbation_embedding` kept, in place of
+        one-hot perturbations: whatever has one can be predicted, seen or not.
     seed
         Seed of weights, order of cells, dropout, matched controls and noise.
     preset
@@ -95,6 +109,9 @@ def fit_biolord(
             dropout=dropout,
             noise=noise,
             penalty=penalty,
+            likelihood=likelihood,
+            use_rep=use_rep,
+            perturbation_embedding=perturbation_embedding,
             seed=seed,
         ),
         key_added,

@@ -17,19 +17,22 @@ def fit_cpa(
     adata: AnnData,
     *,
     adversarial: bool = True,
-    variational: bool = False,
+    variational: bool = True,
     n_hidden: int = 256,
     n_latent: int = 64,
-    n_layers: int = 1,
+    n_layers: int = 2,
     n_hidden_adversary: int = 128,
     n_layers_adversary: int = 2,
-    dropout: float = 0.1,
+    dropout: float = 0.0,
     kl_weight: float = 1.0,
-    adversary_weight: float = 3.0,
+    adversary_weight: float = 1.0,
     penalty_weight: float = 1.0,
     adversary_steps: int = 3,
     warmup_epochs: int = 5,
     softplus: bool = False,
+    likelihood: str = "mse",
+    use_rep: str | None = None,
+    perturbation_embedding: str | None = None,
     seed: int = 0,
     preset: str | None = None,
     key_added: str = "cpa",
@@ -61,7 +64,7 @@ def fit_cpa(
     dropout
         Share of hidden units of encoder and decoder dropped in training.
     kl_weight
-        Weight of the divergence, where `variational`.
+        Weight of the divergence, where `variational`: 1 is the ELBO with unit variance.
     adversary_weight
         Weight of the adversary's loss against the reconstruction.
     penalty_weight
@@ -72,6 +75,17 @@ def fit_cpa(
         Epochs without adversary that come first.
     softplus
         Force the output to be positive.
+    likelihood
+        ``"mse"``; ``"gaussian"``, which learns the variance of each gene in each cell; or, where
+        the registered layer holds counts, ``"nb"`` and ``"zinb"``: (zero-inflated) negative
+        binomial. Predictions are means on the registered scale; of counts, in cells with as many
+        counts as the controls.
+    use_rep
+        Key of ``.obsm`` with what the encoder sees of a cell in place of its expression, such as
+        the embedding of a foundation model.
+    perturbation_embedding
+        Name of vectors that :func:`pertscope.pp.add_perturbation_embedding` kept, in place of
+        one-hot perturbations: whatever has one can be predicted, seen or not.
     seed
         Seed of weights, order of cells, dropout, draws and matched controls.
     preset
@@ -129,6 +143,9 @@ def fit_cpa(
             adversary_steps=adversary_steps,
             warmup_epochs=warmup_epochs,
             softplus=softplus,
+            likelihood=likelihood,
+            use_rep=use_rep,
+            perturbation_embedding=perturbation_embedding,
             seed=seed,
         ),
         key_added,

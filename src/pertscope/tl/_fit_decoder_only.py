@@ -21,6 +21,7 @@ def fit_decoder_only(
     n_layers: int = 2,
     dropout: float = 0.1,
     softplus: bool = False,
+    perturbation_embedding: str | None = None,
     seed: int = 0,
     preset: str | None = None,
     key_added: str = "decoder_only",
@@ -44,6 +45,9 @@ def fit_decoder_only(
         Share of hidden units dropped in training.
     softplus
         Force the output to be positive.
+    perturbation_embedding
+        Name of vectors that :func:`pertscope.pp.add_perturbation_embedding` kept, in place of
+        one-hot perturbations: whatever has one can be predicted, seen or not.
     seed
         Seed of weights, order of cells and dropout.
     preset
@@ -90,6 +94,7 @@ def fit_decoder_only(
             n_layers=n_layers,
             dropout=dropout,
             softplus=softplus,
+            perturbation_embedding=perturbation_embedding,
             seed=seed,
         ),
         key_added,

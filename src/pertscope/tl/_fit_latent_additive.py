@@ -23,6 +23,9 @@ def fit_latent_additive(
     covariates_in_encoder: bool = False,
     covariates_in_decoder: bool = True,
     softplus: bool = False,
+    likelihood: str = "mse",
+    use_rep: str | None = None,
+    perturbation_embedding: str | None = None,
     seed: int = 0,
     preset: str | None = None,
     key_added: str = "latent_additive",
@@ -50,6 +53,17 @@ def fit_latent_additive(
         Join covariates to the decoder's input.
     softplus
         Force the output to be positive.
+    likelihood
+        ``"mse"``; ``"gaussian"``, which learns the variance of each gene in each cell; or, where
+        the registered layer holds counts, ``"nb"`` and ``"zinb"``: (zero-inflated) negative
+        binomial. Predictions are means on the registered scale; of counts, in cells with as many
+        counts as the controls.
+    use_rep
+        Key of ``.obsm`` with what the encoder sees of a cell in place of its expression, such as
+        the embedding of a foundation model.
+    perturbation_embedding
+        Name of vectors that :func:`pertscope.pp.add_perturbation_embedding` kept, in place of
+        one-hot perturbations: whatever has one can be predicted, seen or not.
     seed
         Seed of weights, order of cells, dropout and matched controls.
     preset
@@ -98,6 +112,9 @@ def fit_latent_additive(
             covariates_in_encoder=covariates_in_encoder,
             covariates_in_decoder=covariates_in_decoder,
             softplus=softplus,
+            likelihood=likelihood,
+            use_rep=use_rep,
+            perturbation_embedding=perturbation_embedding,
             seed=seed,
         ),
         key_added,

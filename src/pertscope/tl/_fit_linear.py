@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def fit_linear(
     adata: AnnData,
     *,
+    perturbation_embedding: str | None = None,
     seed: int = 0,
     preset: str | None = None,
     key_added: str = "linear",
@@ -29,6 +30,9 @@ def fit_linear(
     ----------
     adata
         Registered, split screen on a log or standardised scale.
+    perturbation_embedding
+        Name of vectors that :func:`pertscope.pp.add_perturbation_embedding` kept, in place of
+        one-hot perturbations: whatever has one can be predicted, seen or not.
     seed
         Seed of weights, order of cells, and matched controls.
     preset
@@ -67,5 +71,9 @@ def fit_linear(
     from pertscope.models.response.linear.model import Linear
 
     return train_and_predict(
-        adata, partial(Linear, seed=seed), key_added, preset=preset, **train_kwargs
+        adata,
+        partial(Linear, perturbation_embedding=perturbation_embedding, seed=seed),
+        key_added,
+        preset=preset,
+        **train_kwargs,
     )

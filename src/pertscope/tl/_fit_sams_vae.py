@@ -25,6 +25,8 @@ def fit_sams_vae(
     n_layers: int = 1,
     dropout: float = 0.1,
     kl_weight: float = 1.0,
+    likelihood: str = "mse",
+    use_rep: str | None = None,
     seed: int = 0,
     preset: str | None = None,
     key_added: str = "sams_vae",
@@ -56,6 +58,14 @@ def fit_sams_vae(
         Share of hidden units dropped in training.
     kl_weight
         Weight of the divergences: the variance within a gene that counts as noise.
+    likelihood
+        ``"mse"``; ``"gaussian"``, which learns the variance of each gene in each cell; or, where
+        the registered layer holds counts, ``"nb"`` and ``"zinb"``: (zero-inflated) negative
+        binomial. Predictions are means on the registered scale; of counts, in cells with as many
+        counts as the controls.
+    use_rep
+        Key of ``.obsm`` with what the encoder sees of a cell in place of its expression, such as
+        the embedding of a foundation model.
     seed
         Seed of weights, order of cells, dropout, matched controls and latent draws.
     preset
@@ -110,6 +120,8 @@ def fit_sams_vae(
             n_layers=n_layers,
             dropout=dropout,
             kl_weight=kl_weight,
+            likelihood=likelihood,
+            use_rep=use_rep,
             seed=seed,
         ),
         key_added,

@@ -25,8 +25,9 @@ def module_of(sizes=(3, 2), **settings) -> BiolordModule:
         "dropout": 0.0,
         "noise": 0.1,
         "penalty": 10.0,
+        "likelihood": "mse",
     }
-    return BiolordModule(G, P, sizes, **(defaults | settings))
+    return BiolordModule(G, G, P, sizes, **(defaults | settings))
 
 
 @pytest.fixture(autouse=True)

@@ -46,8 +46,9 @@ def batch():
 
 def cpa_module(**settings) -> CPAModule:
     defaults = {"variational": False, "kl_weight": 0.7, "softplus": False, "dropout": 0.0}
+    defaults["likelihood"] = "mse"
     widths = {"n_hidden": 8, "n_latent": L, "n_layers": 1}
-    return CPAModule(G, P, sum(C), **defaults | widths | settings)
+    return CPAModule(G, G, P, sum(C), **defaults | widths | settings)
 
 
 def adversarial_module(*, n_layers=1, **settings) -> AdversarialModule:
@@ -62,12 +63,12 @@ def test_module(batch, variational, softplus) -> None:
     x, p, c = batch
     module = cpa_module(variational=variational, softplus=softplus, dropout=0.5).eval()
     basal = module.encoder(x)[:, :L]
-    z = basal + p @ module.perturbation_embeddings() + c @ module.covariate_embeddings()
+    z = basal + p @ module.perturbation_embeddings(torch.eye(P)) + c @ module.covariate_embeddings()
     want = functional.softplus(module.decoder(z)) if softplus else module.decoder(z)
     torch.testing.assert_close(module(x, p, c), want)
     torch.testing.assert_close(module.latent(x, p, c), z)
     torch.testing.assert_close(module.latent(x, None, c), basal)
-    assert module.perturbation_embeddings().shape == (P, L)
+    assert module.perturbation_embeddings(torch.eye(P)).shape == (P, L)
     assert module.covariate_embeddings().shape == (sum(C), L)
     loss = functional.mse_loss(want, x)
     if variational:
@@ -420,7 +421,10 @@ def probe(z: np.ndarray, labels: pd.Series) -> float:
 
 
 def test_adversary_clears_the_basal_state() -> None:
-    """Of perturbations, and of nothing else: cell types that the model is not told about stay."""
+    """Of perturbations, and of nothing else: cell types that the model is not told about stay.
+
+    Of its draws, which are what the adversary sees.
+    """
     adata = _simulated(True).copy()
     settings = {
         "n_hidden": 32,
@@ -428,22 +432,31 @@ def test_adversary_clears_the_basal_state() -> None:
         "dropout": 0.0,
         "n_hidden_adversary": 64,
         "adversary_steps": 5,
+        "kl_weight": 0.02,
     }
     training = {"batch_size": 32, "early_stopping": False, "lr_patience": 500}
     labels = adata.obs["perturbation"].astype(str)
     singles = ((adata.obs["split"] == "train") & ~labels.str.contains("+", regex=False)).to_numpy()
-    found = {}
+    labels = labels[singles]
+    x = torch.from_numpy(dense(adata.X)[singles]).float()
+    found, kept = {}, {}
     for adversarial, epochs in ((False, 20), (True, 100)):  # about as many steps of its own
         model = ps.models.CPA(adata, adversarial=adversarial, **settings)
         model.train(max_epochs=epochs, accelerator="cpu", **training)
-        z = model.get_latent_representation(perturbed=False)[singles]
-        found[adversarial] = probe(z, labels[singles])
-        assert probe(z, adata.obs["cell_type"][singles]) > 0.95
-    assert found[True] < found[False] - 0.2, found
+        module = model.module.autoencoder if adversarial else model.module
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(0)
+            z = module.train().latent(x, None, torch.zeros(len(x), 0)).numpy()
+        found[adversarial] = probe(z, labels)
+        kept[adversarial] = probe(z, adata.obs["cell_type"][singles])
+    chance = labels.value_counts(normalize=True).iloc[0]
+    assert found[True] < chance + 0.03 < found[False] - 0.07, (found, chance)
+    assert kept[True] > 0.65, kept
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"adversarial": False}, {"variational": True, "kl_weight": 0.01}]
+    "settings",
+    [{"kl_weight": 0.1}, {"adversarial": False, "kl_weight": 0.1}, {"variational": False}],
 )
 def test_predicts_combinations(settings) -> None:
     adata = _simulated(False).copy()
@@ -455,7 +468,7 @@ def test_predicts_combinations(settings) -> None:
         n_latent=16,
         n_hidden_adversary=32,
         adversary_steps=3,
-        max_epochs=25 if settings.get("adversarial") is False else 60,
+        max_epochs=60,
         lr=3e-3,
         batch_size=32,
         accelerator="cpu",
@@ -463,8 +476,7 @@ def test_predicts_combinations(settings) -> None:
     )
     found = true_cosine(adata)
     assert found["cpa"] > found["no_change"] + 0.4, found
-    if not settings.get("variational"):  # held near a normal distribution, it learns later
-        assert found["cpa"] > found["mean_effect"] + 0.1, found
+    assert found["cpa"] > found["mean_effect"] + 0.1, found
 
 
 @pytest.mark.parametrize("adversarial", [False, True])

@@ -59,9 +59,11 @@ def test_latent_additive(batch, in_encoder, in_decoder, softplus) -> None:
     settings = WIDTHS | {"softplus": softplus}
     module = LatentAdditiveModule(
         G,
+        G,
         P,
         C,
         n_latent=3,
+        likelihood="mse",
         covariates_in_encoder=in_encoder,
         covariates_in_decoder=in_decoder,
         **settings,

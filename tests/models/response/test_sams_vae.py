@@ -37,8 +37,9 @@ def module_of(**settings) -> SAMSVAEModule:
         "mean_field": False,
         "mask_prior_probability": 0.2,
         "kl_weight": 1.0,
+        "likelihood": "mse",
     }
-    module = SAMSVAEModule(G, P, C, **(defaults | settings))
+    module = SAMSVAEModule(G, G, P, C, **(defaults | settings))
     module.n_cells.copy_(torch.tensor([3.0, 5, 2, 7]))
     with torch.no_grad():
         for p in (module.mask_logits, module.effect_raw_sd):
@@ -190,7 +191,7 @@ def test_mean_field_sees_the_cell_alone(batch, mean_field) -> None:
     module = module_of(mean_field=mean_field).eval()
     with torch.no_grad():
         module.mask_logits.fill_(1.0)  # open
-        shift = p @ module.perturbation_embeddings() + c @ module.covariate_shift
+        shift = p @ module.mean_effects() + c @ module.covariate_shift
         basal = module.latent(x, p, c) - shift
         same = torch.isclose(basal, module.latent(x, None, c), rtol=1e-4, atol=1e-5).all(1)
     assert same[0]  # a control
@@ -202,7 +203,7 @@ def test_closed_mask_is_no_perturbation(batch) -> None:
     module = module_of().eval()
     with torch.no_grad():
         module.mask_logits[1] = -1.0
-    assert (module.perturbation_embeddings()[1] == 0).all()
+    assert (module.mean_effects()[1] == 0).all()
     without = p.clone()
     without[:, 1] = 0
     torch.testing.assert_close(module(x, p, c), module(x, without, c))

@@ -47,6 +47,17 @@ class Biolord(AutoencoderModel):
         Standard deviation of the noise on the basal state.
     penalty
         Weight of the basal state's squared length.
+    likelihood
+        ``"mse"``; ``"gaussian"``, which learns the variance of each gene in each cell; or, where
+        the registered layer holds counts, ``"nb"`` and ``"zinb"``: (zero-inflated) negative
+        binomial. Predictions are means on the registered scale; of counts, in cells with as many
+        counts as the controls.
+    use_rep
+        Key of ``.obsm`` with what the encoder sees of a cell in place of its expression, such as
+        the embedding of a foundation model.
+    perturbation_embedding
+        Name of vectors that :func:`pertscope.pp.add_perturbation_embedding` kept, in place of
+        one-hot perturbations: whatever has one can be predicted, seen or not.
     seed
         Seed of the weights, of the order of cells, of dropout, of the matched controls and of the
         noise.
@@ -89,6 +100,9 @@ class Biolord(AutoencoderModel):
         dropout: float = 0.1,
         noise: float = 0.1,
         penalty: float = 100.0,
+        likelihood: str = "mse",
+        use_rep: str | None = None,
+        perturbation_embedding: str | None = None,
         seed: int = 0,
     ) -> None:
         for what, value in (("noise", noise), ("penalty", penalty)):
@@ -102,11 +116,14 @@ class Biolord(AutoencoderModel):
             dropout=dropout,
             noise=noise,
             penalty=penalty,
+            likelihood=likelihood,
+            use_rep=use_rep,
+            perturbation_embedding=perturbation_embedding,
             seed=seed,
         )
 
     def _build(self) -> BiolordModule:
         v = self.vocabulary
-        settings = {k: s for k, s in self.settings.items() if k != "seed"}
         sizes = [len(values) for values in v.covariates.values()]
-        return BiolordModule(len(self.genes), len(v.perturbations), sizes, **settings)
+        n_genes, n_perturbations = len(self.genes), v.n_perturbation_inputs
+        return BiolordModule(self.n_inputs, n_genes, n_perturbations, sizes, **self.module_settings)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from pertscope.nn.autoencoder_module import AutoencoderModule
+from pertscope.nn.likelihood import make_likelihood
 from pertscope.nn.mlp import mlp
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class BiolordModule(AutoencoderModule):
 
     def __init__(
         self,
+        n_inputs: int,
         n_genes: int,
         n_perturbations: int,
         covariate_sizes: Sequence[int],
@@ -37,45 +38,51 @@ class BiolordModule(AutoencoderModule):
         dropout: float,
         noise: float,
         penalty: float,
+        likelihood: str,
     ) -> None:
-        super().__init__()
+        super().__init__(make_likelihood(likelihood, n_genes))
 
         def net(n_in: int, n_out: int) -> nn.Sequential:
             return mlp(n_in, n_out, n_hidden=n_hidden, n_layers=n_layers, dropout=dropout)
 
         self.noise, self.penalty = noise, penalty
-        self.n_perturbations = n_perturbations
-        self.encoder = net(n_genes, n_latent)
+        self.encoder = net(n_inputs, n_latent)
         self.perturbation_encoder = net(n_perturbations, n_latent)
         self.embeddings = nn.ParameterList(torch.randn(n, n_latent) for n in covariate_sizes)
-        self.decoder = net((2 + len(covariate_sizes)) * n_latent, n_genes)
+        n_outputs = self.likelihood.n_outputs * n_genes
+        self.decoder = net((2 + len(covariate_sizes)) * n_latent, n_outputs)
 
-    def encode(self, x0: Tensor, covariates: Tensor) -> Tensor:
+    def encode(self, seen0: Tensor, covariates: Tensor) -> Tensor:
         """Basal state of the control cells, ``(cells, n_latent)``."""
-        return self.encoder(x0)
+        return self.encoder(seen0)
 
-    def decode(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
+    def outputs(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
         """Put basal state, perturbation and covariates side by side and decode."""
         return self.decoder(self._join(state, perturbations, covariates))
 
-    def cell_loss(self, x: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
-        """Mean squared error plus ``penalty / genes`` times the squared length of the state."""
-        state = self.encoder(x)
+    def cell_loss(
+        self,
+        x: Tensor,
+        perturbations: Tensor,
+        covariates: Tensor,
+        seen: Tensor | None = None,
+    ) -> Tensor:
+        """Error plus ``penalty / genes`` times the squared length of the state."""
+        state = self.encoder(self.seen(x, seen))
         length = state.square().sum(dim=1).mean()
         if self.training:
             state = state + self.noise * torch.randn_like(state)
-        error = functional.mse_loss(self.decode(state, perturbations, covariates), x)
+        error = self.likelihood.loss(self.outputs(state, perturbations, covariates), x)
         return error + self.penalty / x.shape[1] * length
 
-    def latent(self, x: Tensor, perturbations: Tensor | None, covariates: Tensor) -> Tensor:
+    def latent(self, seen: Tensor, perturbations: Tensor | None, covariates: Tensor) -> Tensor:
         """All that the decoder sees, side by side, or the basal state ``(cells, n_latent)``."""
-        state = self.encoder(x)
+        state = self.encoder(seen)
         return state if perturbations is None else self._join(state, perturbations, covariates)
 
-    def perturbation_embeddings(self) -> Tensor:
+    def perturbation_embeddings(self, singles: Tensor) -> Tensor:
         """Encoded perturbations, one at a time."""
-        one_hot = torch.eye(self.n_perturbations, device=next(self.parameters()).device)
-        return self.perturbation_encoder(one_hot)
+        return self.perturbation_encoder(singles)
 
     def covariate_embeddings(self) -> Tensor:
         """Embeddings of all values of all covariates."""

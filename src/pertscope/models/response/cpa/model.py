@@ -55,8 +55,9 @@ class CPA(AutoencoderModel):
     adversarial
         Train against the adversary; otherwise there is none.
     variational
-        Draw basal states from normal distributions, held near the standard normal. Predictions
-        take their means.
+        Draw basal states from normal distributions, held near the standard normal: what is for the
+        perturbation's vector to say then costs nothing there. It is the draws that the adversary
+        clears; their means, which predictions take, may still tell perturbations apart.
     n_hidden
         Width of the hidden layers of encoder and decoder.
     n_latent
@@ -69,7 +70,8 @@ class CPA(AutoencoderModel):
         Share of hidden units of encoder and decoder dropped in training. The encoder's hides from
         the adversary what the state says in prediction: leave it at 0 with a narrow network.
     kl_weight
-        Weight of the divergence, where `variational`.
+        Weight of the divergence, where `variational`: 1 is the ELBO with unit variance. With more
+        of it, or few genes, basal states say less, and nothing in the end.
     adversary_weight
         Weight of the adversary's loss against the reconstruction.
     penalty_weight
@@ -80,6 +82,17 @@ class CPA(AutoencoderModel):
         Epochs without adversary that come first.
     softplus
         Force the output to be positive.
+    likelihood
+        ``"mse"``; ``"gaussian"``, which learns the variance of each gene in each cell; or, where
+        the registered layer holds counts, ``"nb"`` and ``"zinb"``: (zero-inflated) negative
+        binomial. Predictions are means on the registered scale; of counts, in cells with as many
+        counts as the controls.
+    use_rep
+        Key of ``.obsm`` with what the encoder sees of a cell in place of its expression, such as
+        the embedding of a foundation model.
+    perturbation_embedding
+        Name of vectors that :func:`pertscope.pp.add_perturbation_embedding` kept, in place of
+        one-hot perturbations: whatever has one can be predicted, seen or not.
     seed
         Seed of the weights, of the order of cells, of dropout, of draws and of the matched
         controls.
@@ -114,25 +127,33 @@ class CPA(AutoencoderModel):
         adata: AnnData,
         *,
         adversarial: bool = True,
-        variational: bool = False,
+        variational: bool = True,
         n_hidden: int = 256,
         n_latent: int = 64,
         n_layers: int = 2,
         n_hidden_adversary: int = 128,
         n_layers_adversary: int = 2,
         dropout: float = 0.0,
-        kl_weight: float = 0.1,
+        kl_weight: float = 1.0,
         adversary_weight: float = 1.0,
         penalty_weight: float = 1.0,
-        adversary_steps: int = 5,
+        adversary_steps: int = 3,
         warmup_epochs: int = 5,
         softplus: bool = False,
+        likelihood: str = "mse",
+        use_rep: str | None = None,
+        perturbation_embedding: str | None = None,
         seed: int = 0,
     ) -> None:
         if adversary_steps < 2:
             raise ValueError(
                 f"`adversary_steps`={adversary_steps} must be at least 2, for the adversary to "
                 "train at all; pass `adversarial=False` to train without it."
+            )
+        if adversarial and perturbation_embedding is not None:
+            raise ValueError(
+                "the adversary tells perturbations apart by name, not by their vectors: pass "
+                "`adversarial=False` with `perturbation_embedding`."
             )
         weights = {
             "kl_weight": kl_weight,
@@ -159,14 +180,18 @@ class CPA(AutoencoderModel):
             adversary_steps=adversary_steps,
             warmup_epochs=warmup_epochs,
             softplus=softplus,
+            likelihood=likelihood,
+            use_rep=use_rep,
+            perturbation_embedding=perturbation_embedding,
             seed=seed,
         )
 
     def _build(self) -> AutoencoderModule:
         s, v = self.settings, self.vocabulary
-        n_genes, n_perturbations = len(self.genes), len(v.perturbations)
-        shared = ("variational", "kl_weight", "n_hidden", "n_latent", "n_layers")
+        n_genes, n_perturbations = len(self.genes), v.n_perturbation_inputs
+        shared = ("variational", "kl_weight", "n_hidden", "n_latent", "n_layers", "likelihood")
         autoencoder = CPAModule(
+            self.n_inputs,
             n_genes,
             n_perturbations,
             v.n_covariates,

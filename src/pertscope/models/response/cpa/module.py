@@ -6,9 +6,9 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from pertscope.nn.adversarial_module import BasalModule
+from pertscope.nn.likelihood import make_likelihood
 from pertscope.nn.mlp import mlp
 from pertscope.nn.normal_divergence import normal_divergence
 
@@ -19,6 +19,7 @@ class CPAModule(BasalModule):
 
     def __init__(
         self,
+        n_inputs: int,
         n_genes: int,
         n_perturbations: int,
         n_covariates: int,
@@ -30,43 +31,51 @@ class CPAModule(BasalModule):
         n_layers: int,
         dropout: float,
         softplus: bool,
+        likelihood: str,
     ) -> None:
-        super().__init__()
+        super().__init__(make_likelihood(likelihood, n_genes))
 
         def net(n_in: int, n_out: int) -> nn.Sequential:
             return mlp(n_in, n_out, n_hidden=n_hidden, n_layers=n_layers, dropout=dropout)
 
         self.n_latent, self.variational, self.kl_weight = n_latent, variational, kl_weight
-        self.encoder = net(n_genes, n_latent * (1 + variational))
+        self.encoder = net(n_inputs, n_latent * (1 + variational))
         self.perturbations = nn.Linear(n_perturbations, n_latent, bias=False)
         self.covariates = nn.Linear(n_covariates, n_latent, bias=False) if n_covariates else None
-        self.decoder = net(n_latent, n_genes)
+        for embedding in (self.perturbations, self.covariates):
+            if embedding is not None:  # as large as basal states: smaller ones are hardly heard
+                nn.init.normal_(embedding.weight)
+        self.decoder = net(n_latent, self.likelihood.n_outputs * n_genes)
         self.output = nn.Softplus() if softplus else nn.Identity()
 
-    def encode(self, x0: Tensor, covariates: Tensor) -> Tensor:
+    def encode(self, seen0: Tensor, covariates: Tensor) -> Tensor:
         """Basal state, its mean where it is variational, ``(cells, n_latent)``."""
-        return self.encoder(x0)[:, : self.n_latent]
+        return self.encoder(seen0)[:, : self.n_latent]
 
-    def decode(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
+    def outputs(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
         """Add the embeddings and decode."""
         return self.output(self.decoder(self._perturbed(state, perturbations, covariates)))
 
-    def latent(self, x: Tensor, perturbations: Tensor | None, covariates: Tensor) -> Tensor:
+    def latent(self, seen: Tensor, perturbations: Tensor | None, covariates: Tensor) -> Tensor:
         """Basal or perturbed state ``(cells, n_latent)``: a draw in training, else the mean."""
-        basal = self._basal(x)[0]
+        basal = self._basal(seen)[0]
         return basal if perturbations is None else self._perturbed(basal, perturbations, covariates)
 
     def cell_loss_and_basal(
-        self, x: Tensor, perturbations: Tensor, covariates: Tensor
+        self,
+        x: Tensor,
+        perturbations: Tensor,
+        covariates: Tensor,
+        seen: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Mean squared error plus ``2 kl_weight / genes`` times the divergence per cell."""
-        basal, divergence = self._basal(x)
-        error = functional.mse_loss(self.decode(basal, perturbations, covariates), x)
+        """Error plus ``2 kl_weight / genes`` times the divergence per cell."""
+        basal, divergence = self._basal(self.seen(x, seen))
+        error = self.likelihood.loss(self.outputs(basal, perturbations, covariates), x)
         return error + 2 * self.kl_weight / x.shape[1] * divergence, basal
 
-    def perturbation_embeddings(self) -> Tensor:
+    def perturbation_embeddings(self, singles: Tensor) -> Tensor:
         """E, ``(perturbations, n_latent)``."""
-        return self.perturbations.weight.T
+        return self.perturbations(singles)
 
     def covariate_embeddings(self) -> Tensor:
         """C, ``(covariate values, n_latent)``."""
@@ -74,11 +83,11 @@ class CPAModule(BasalModule):
             return self.perturbations.weight.new_zeros(0, self.n_latent)
         return self.covariates.weight.T
 
-    def _basal(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _basal(self, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Basal state, and its mean divergence from a standard normal."""
         if not self.variational:
-            return self.encoder(x), x.new_zeros(())
-        mean, log_variance = self.encoder(x).chunk(2, dim=1)
+            return self.encoder(seen), seen.new_zeros(())
+        mean, log_variance = self.encoder(seen).chunk(2, dim=1)
         sd = (log_variance / 2).exp()
         divergence = normal_divergence(mean, sd).sum(dim=1).mean()
         return (mean + sd * torch.randn_like(mean) if self.training else mean), divergence

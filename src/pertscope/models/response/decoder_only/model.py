@@ -34,6 +34,9 @@ class DecoderOnly(NetworkModel):
         Share of hidden units dropped in training.
     softplus
         Force the output to be positive.
+    perturbation_embedding
+        Name of vectors that :func:`pertscope.pp.add_perturbation_embedding` kept, in place of
+        one-hot perturbations: whatever has one can be predicted, seen or not.
     seed
         Seed of the weights, of the order of cells and of dropout.
 
@@ -67,6 +70,7 @@ class DecoderOnly(NetworkModel):
         n_layers: int = 2,
         dropout: float = 0.1,
         softplus: bool = False,
+        perturbation_embedding: str | None = None,
         seed: int = 0,
     ) -> None:
         if inputs not in ("both", "perturbation", "covariates"):
@@ -80,15 +84,16 @@ class DecoderOnly(NetworkModel):
             n_layers=n_layers,
             dropout=dropout,
             softplus=softplus,
+            perturbation_embedding=perturbation_embedding,
             seed=seed,
         )
 
     def _build(self) -> DecoderOnlyModule:
         v = self.vocabulary
-        settings = {k: s for k, s in self.settings.items() if k not in ("seed", "inputs")}
+        settings = {k: s for k, s in self.module_settings.items() if k != "inputs"}
         return DecoderOnlyModule(
             len(self.genes),
-            len(v.perturbations),
+            v.n_perturbation_inputs,
             v.n_covariates,
             uses_perturbation=self.settings["inputs"] != "covariates",
             uses_covariates=self.settings["inputs"] != "perturbation",

@@ -34,11 +34,11 @@ class DecoderOnlyModule(MatchedModule):
         self.decoder = mlp(n_in, n_genes, n_hidden=n_hidden, n_layers=n_layers, dropout=dropout)
         self.output = nn.Softplus() if softplus else nn.Identity()
 
-    def encode(self, x0: Tensor, covariates: Tensor) -> Tensor:
+    def encode(self, seen0: Tensor, covariates: Tensor) -> Tensor:
         """Forget the control cells: nothing but their number goes on."""
-        return x0[:, :0]
+        return seen0[:, :0]
 
-    def decode(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
+    def outputs(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
         """Decode the condition."""
         z = [perturbations] * self.uses_perturbation + [covariates] * self.uses_covariates
         return self.output(self.decoder(torch.cat(z, dim=1))).expand(len(state), -1)

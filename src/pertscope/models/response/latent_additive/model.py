@@ -34,6 +34,17 @@ class LatentAdditive(NetworkModel):
         Join one-hot covariates to the input of ``f_ctrl`` and of ``f_dec``.
     softplus
         Force the output to be positive.
+    likelihood
+        ``"mse"``; ``"gaussian"``, which learns the variance of each gene in each cell; or, where
+        the registered layer holds counts, ``"nb"`` and ``"zinb"``: (zero-inflated) negative
+        binomial. Predictions are means on the registered scale; of counts, in cells with as many
+        counts as the controls.
+    use_rep
+        Key of ``.obsm`` with what the encoder sees of a cell in place of its expression, such as
+        the embedding of a foundation model.
+    perturbation_embedding
+        Name of vectors that :func:`pertscope.pp.add_perturbation_embedding` kept, in place of
+        one-hot perturbations: whatever has one can be predicted, seen or not.
     seed
         Seed of the weights, of the order of cells, of dropout and of the matched controls.
 
@@ -69,6 +80,9 @@ class LatentAdditive(NetworkModel):
         covariates_in_encoder: bool = False,
         covariates_in_decoder: bool = True,
         softplus: bool = False,
+        likelihood: str = "mse",
+        use_rep: str | None = None,
+        perturbation_embedding: str | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -80,12 +94,18 @@ class LatentAdditive(NetworkModel):
             covariates_in_encoder=covariates_in_encoder,
             covariates_in_decoder=covariates_in_decoder,
             softplus=softplus,
+            likelihood=likelihood,
+            use_rep=use_rep,
+            perturbation_embedding=perturbation_embedding,
             seed=seed,
         )
 
     def _build(self) -> LatentAdditiveModule:
         v = self.vocabulary
-        settings = {k: s for k, s in self.settings.items() if k != "seed"}
         return LatentAdditiveModule(
-            len(self.genes), len(v.perturbations), v.n_covariates, **settings
+            self.n_inputs,
+            len(self.genes),
+            v.n_perturbation_inputs,
+            v.n_covariates,
+            **self.module_settings,
         )

@@ -7,6 +7,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from pertscope.nn.likelihood import make_likelihood
 from pertscope.nn.matched_module import MatchedModule
 from pertscope.nn.mlp import mlp
 
@@ -17,6 +18,7 @@ class LatentAdditiveModule(MatchedModule):
 
     def __init__(
         self,
+        n_inputs: int,
         n_genes: int,
         n_perturbations: int,
         n_covariates: int,
@@ -28,23 +30,25 @@ class LatentAdditiveModule(MatchedModule):
         covariates_in_encoder: bool,
         covariates_in_decoder: bool,
         softplus: bool,
+        likelihood: str,
     ) -> None:
-        super().__init__()
+        super().__init__(make_likelihood(likelihood, n_genes))
 
         def net(n_in: int, n_out: int) -> nn.Sequential:
             return mlp(n_in, n_out, n_hidden=n_hidden, n_layers=n_layers, dropout=dropout)
 
         self.in_encoder, self.in_decoder = covariates_in_encoder, covariates_in_decoder
-        self.encoder = net(n_genes + n_covariates * covariates_in_encoder, n_latent)
+        self.encoder = net(n_inputs + n_covariates * covariates_in_encoder, n_latent)
         self.perturbation_encoder = net(n_perturbations, n_latent)
-        self.decoder = net(n_latent + n_covariates * covariates_in_decoder, n_genes)
+        n_outputs = self.likelihood.n_outputs * n_genes
+        self.decoder = net(n_latent + n_covariates * covariates_in_decoder, n_outputs)
         self.output = nn.Softplus() if softplus else nn.Identity()
 
-    def encode(self, x0: Tensor, covariates: Tensor) -> Tensor:
+    def encode(self, seen0: Tensor, covariates: Tensor) -> Tensor:
         """Latent state of the control cells, ``(cells, n_latent)``."""
-        return self.encoder(_join(x0, covariates) if self.in_encoder else x0)
+        return self.encoder(_join(seen0, covariates) if self.in_encoder else seen0)
 
-    def decode(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
+    def outputs(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
         """Add the perturbation in latent space and decode."""
         z = state + self.perturbation_encoder(perturbations)
         return self.output(self.decoder(_join(z, covariates) if self.in_decoder else z))

@@ -22,6 +22,9 @@ class Linear(NetworkModel):
     ----------
     adata
         Registered, split screen on a log or standardised scale.
+    perturbation_embedding
+        Name of vectors that :func:`pertscope.pp.add_perturbation_embedding` kept, in place of
+        one-hot perturbations: whatever has one can be predicted, seen or not.
     seed
         Seed of the weights, of the order of cells and of the matched controls.
 
@@ -46,9 +49,11 @@ class Linear(NetworkModel):
     name: ClassVar[str] = "linear"
     affine: ClassVar[bool] = True
 
-    def __init__(self, adata: AnnData, *, seed: int = 0) -> None:
-        super().__init__(adata, seed=seed)
+    def __init__(
+        self, adata: AnnData, *, perturbation_embedding: str | None = None, seed: int = 0
+    ) -> None:
+        super().__init__(adata, perturbation_embedding=perturbation_embedding, seed=seed)
 
     def _build(self) -> LinearModule:
         v = self.vocabulary
-        return LinearModule(len(self.genes), len(v.perturbations), v.n_covariates)
+        return LinearModule(len(self.genes), v.n_perturbation_inputs, v.n_covariates)

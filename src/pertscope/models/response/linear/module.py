@@ -18,10 +18,10 @@ class LinearModule(MatchedModule):
         super().__init__()
         self.effect = nn.Linear(n_perturbations + n_covariates, n_genes)
 
-    def encode(self, x0: Tensor, covariates: Tensor) -> Tensor:
+    def encode(self, seen0: Tensor, covariates: Tensor) -> Tensor:
         """Leave the control cells as they are."""
-        return x0
+        return seen0
 
-    def decode(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
+    def outputs(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
         """Add the effect."""
         return state + self.effect(torch.cat([perturbations, covariates], dim=1))

@@ -74,6 +74,14 @@ class SAMSVAE(AutoencoderModel):
     kl_weight
         Weight of the divergences: 1 is the ELBO with unit variance. Less lets the latent space
         hold more; where effects are faint, 1 may shut them off.
+    likelihood
+        ``"mse"``; ``"gaussian"``, which learns the variance of each gene in each cell; or, where
+        the registered layer holds counts, ``"nb"`` and ``"zinb"``: (zero-inflated) negative
+        binomial. Predictions are means on the registered scale; of counts, in cells with as many
+        counts as the controls.
+    use_rep
+        Key of ``.obsm`` with what the encoder sees of a cell in place of its expression, such as
+        the embedding of a foundation model.
     seed
         Seed of the weights, of the order of cells, of dropout, of the matched controls and of the
         latent draws.
@@ -118,6 +126,8 @@ class SAMSVAE(AutoencoderModel):
         n_layers: int = 1,
         dropout: float = 0.1,
         kl_weight: float = 1.0,
+        likelihood: str = "mse",
+        use_rep: str | None = None,
         seed: int = 0,
     ) -> None:
         if not 0 < mask_prior_probability < 1:
@@ -138,14 +148,21 @@ class SAMSVAE(AutoencoderModel):
             n_layers=n_layers,
             dropout=dropout,
             kl_weight=kl_weight,
+            likelihood=likelihood,
+            use_rep=use_rep,
             seed=seed,
         )
         self.module.n_cells.copy_(torch.from_numpy(self._training_cells()))
 
     def _build(self) -> SAMSVAEModule:
         v = self.vocabulary
-        settings = {k: s for k, s in self.settings.items() if k != "seed"}
-        return SAMSVAEModule(len(self.genes), len(v.perturbations), v.n_covariates, **settings)
+        return SAMSVAEModule(
+            self.n_inputs,
+            len(self.genes),
+            len(v.perturbations),
+            v.n_covariates,
+            **self.module_settings,
+        )
 
     def _training_cells(self) -> np.ndarray:
         """Training cells of each perturbation, alone and in combinations, float32."""

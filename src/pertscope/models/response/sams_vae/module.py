@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pertscope.nn.autoencoder_module import AutoencoderModule
+from pertscope.nn.likelihood import make_likelihood
 from pertscope.nn.mlp import mlp
 from pertscope.nn.normal_divergence import normal_divergence
 
@@ -34,6 +35,7 @@ class SAMSVAEModule(AutoencoderModule):
 
     def __init__(
         self,
+        n_inputs: int,
         n_genes: int,
         n_perturbations: int,
         n_covariates: int,
@@ -47,16 +49,17 @@ class SAMSVAEModule(AutoencoderModule):
         mean_field: bool,
         mask_prior_probability: float,
         kl_weight: float,
+        likelihood: str,
     ) -> None:
-        super().__init__()
+        super().__init__(make_likelihood(likelihood, n_genes))
 
         def net(n_in: int, n_out: int) -> nn.Sequential:
             return mlp(n_in, n_out, n_hidden=n_hidden, n_layers=n_layers, dropout=dropout)
 
         self.mean_field = mean_field
         self.kl_weight = kl_weight
-        self.encoder = net(n_genes + n_covariates + n_latent * (not mean_field), 2 * n_latent)
-        self.decoder = net(n_latent, n_genes)
+        self.encoder = net(n_inputs + n_covariates + n_latent * (not mean_field), 2 * n_latent)
+        self.decoder = net(n_latent, self.likelihood.n_outputs * n_genes)
         shape = (n_perturbations, n_latent)
         self.effect_mean = nn.Parameter(torch.randn(shape))
         raw_sd = torch.full(shape, START_SD).expm1().log()  # softplus turns it back
@@ -66,33 +69,43 @@ class SAMSVAEModule(AutoencoderModule):
         self.covariate_shift = nn.Parameter(torch.randn(n_covariates, n_latent))
         self.register_buffer("n_cells", torch.ones(n_perturbations))
 
-    def encode(self, x0: Tensor, covariates: Tensor) -> Tensor:
+    def encode(self, seen0: Tensor, covariates: Tensor) -> Tensor:
         """Mean basal state of control cells, ``(cells, n_latent)``."""
-        return self._basal(x0, x0.new_zeros(1, self.effect_mean.shape[1]), covariates)[0]
+        return self._basal(seen0, seen0.new_zeros(1, self.effect_mean.shape[1]), covariates)[0]
 
-    def decode(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
+    def outputs(self, state: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
         """Add covariates and mean effects in latent space and decode."""
-        shift = perturbations @ self.perturbation_embeddings()
+        shift = perturbations @ self.mean_effects()
         return self.decoder(self._state(state, shift, covariates))
 
-    def cell_loss(self, x: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
-        """Mean squared error plus ``2 kl_weight / genes`` times the divergence per cell."""
-        effects = self._sample() if self.training else self.perturbation_embeddings()
+    def cell_loss(
+        self,
+        x: Tensor,
+        perturbations: Tensor,
+        covariates: Tensor,
+        seen: Tensor | None = None,
+    ) -> Tensor:
+        """Error plus ``2 kl_weight / genes`` times the divergence per cell."""
+        effects = self._sample() if self.training else self.mean_effects()
         shift = perturbations @ effects
-        mean, sd = self._basal(x, shift, covariates)
+        mean, sd = self._basal(self.seen(x, seen), shift, covariates)
         basal = mean + sd * torch.randn_like(sd) if self.training else mean
-        error = functional.mse_loss(self.decoder(self._state(basal, shift, covariates)), x)
+        error = self.likelihood.loss(self.decoder(self._state(basal, shift, covariates)), x)
         divergence = (normal_divergence(mean, sd).sum(dim=1) + self.global_kl(perturbations)).mean()
         return error + 2 * self.kl_weight / x.shape[1] * divergence
 
-    def latent(self, x: Tensor, perturbations: Tensor | None, covariates: Tensor) -> Tensor:
+    def latent(self, seen: Tensor, perturbations: Tensor | None, covariates: Tensor) -> Tensor:
         """State that the decoder sees, or the mean basal state, ``(cells, n_latent)``."""
         if perturbations is None:
-            return self.encode(x, covariates)
-        shift = perturbations @ self.perturbation_embeddings()
-        return self._state(self._basal(x, shift, covariates)[0], shift, covariates)
+            return self.encode(seen, covariates)
+        shift = perturbations @ self.mean_effects()
+        return self._state(self._basal(seen, shift, covariates)[0], shift, covariates)
 
-    def perturbation_embeddings(self) -> Tensor:
+    def perturbation_embeddings(self, singles: Tensor) -> Tensor:
+        """Mean effects."""
+        return singles @ self.mean_effects()
+
+    def mean_effects(self) -> Tensor:
         """Mean effects where the mask is more likely open than closed, zeros elsewhere."""
         if self.mask_logits is None:
             return self.effect_mean
@@ -132,11 +145,11 @@ class SAMSVAEModule(AutoencoderModule):
         """What the decoder sees, ``(cells, n_latent)``."""
         return basal + covariates @ self.covariate_shift + shift
 
-    def _basal(self, x: Tensor, shift: Tensor, covariates: Tensor) -> tuple[Tensor, Tensor]:
+    def _basal(self, seen: Tensor, shift: Tensor, covariates: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the basal state, each ``(cells, n_latent)``."""
-        parts = [x, covariates.expand(len(x), -1)]
+        parts = [seen, covariates.expand(len(seen), -1)]
         if not self.mean_field:
-            parts.append(shift.expand(len(x), -1))
+            parts.append(shift.expand(len(seen), -1))
         mean, raw_sd = self.encoder(torch.cat(parts, dim=1)).chunk(2, dim=1)
         return mean, functional.softplus(raw_sd) + 1e-6
 
