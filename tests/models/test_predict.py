@@ -59,6 +59,9 @@ def test_refusals(model) -> None:
     a = model.vocabulary.perturbations[0]
     match = f"never saw perturbation.* '{a}x' in training; nearest: '{a}'"
     for conditions in ([a + "x"], [f"{a}x+{a}"]):
+        if not model.tells_perturbations:  # a floor is one of any perturbation
+            np.testing.assert_array_equal(model.predict(conditions).X, model.predict([a]).X)
+            continue
         with pytest.raises(ValueError, match=match):
             model.predict(conditions)
     table = pd.DataFrame({"perturbation": [a], "cell_type": ["C"]})

@@ -240,14 +240,13 @@ def test_no_pruning_by_losses_that_cannot_be_compared(monkeypatch) -> None:
     told = []
     monkeypatch.setattr(optuna.trial.Trial, "report", lambda _, *loss: told.append(loss))
     small = {"n_hidden": 4, "n_latent": 2, "n_trials": 1}
-    tune(screen(), "biolord", search_space={"penalty": {"low": 1.0, "high": 2.0}}, **small)
+    tune(
+        screen(), "biolord", search_space={"likelihood": {"choices": ["mse", "gaussian"]}}, **small
+    )
     assert not told
-    tune(screen(), "biolord", search_space=RATES, **small)
+    tune(screen(), "biolord", search_space={"penalty": {"low": 1.0, "high": 2.0}}, **small)
     assert [epoch for _, epoch in told] == [0, 1, 2]
-    compares = {name for name, space in published_spaces().items() if losses_compare(space)}
-    assert compares == set(published_spaces()) - {"biolord", "cpa", "sams_vae"}
-    kept = search_space_of(Candidate("biolord", {"penalty": 10.0}), None)
-    assert losses_compare(kept)
+    assert all(losses_compare(space) for space in published_spaces().values())
 
 
 def test_failed_trials(monkeypatch) -> None:
@@ -344,15 +343,15 @@ def test_conditional_ranges() -> None:
     space = published_spaces()["cpa"]
     fixed = {k: (e.get("choices") or [e["low"]])[0] for k, e in space.items()}
     drawn = {}
-    for settings in ({}, {"variational": True}, {"adversarial": False}):
+    for settings in ({}, {"variational": False}, {"adversarial": False}):
         candidate = Candidate("cpa", settings)
         trial = optuna.trial.FixedTrial(fixed)
         chosen = suggest(trial, search_space_of(candidate, None), candidate.settings)
         drawn[tuple(settings)] = set(chosen)
     adversary = {k for k in space if "advers" in k} | {"penalty_weight"}
-    assert drawn[()] == set(space) - {"kl_weight"}
-    assert drawn["variational",] == set(space)
-    assert drawn["adversarial",] == set(space) - {"kl_weight"} - adversary
+    assert drawn[()] == set(space)
+    assert drawn["variational",] == set(space) - {"kl_weight"}
+    assert drawn["adversarial",] == set(space) - adversary
 
 
 def test_table_survives_a_file(tmp_path) -> None:

@@ -155,7 +155,7 @@ def split_of(adata: AnnData, conditions: Conditions) -> np.ndarray:
             "`split_combinations`, `split_inverse_combinations`, `split_custom`, `split_from_csv`."
         )
     column = adata.obs[key]
-    values = column.astype(object).where(column.notna(), UNUSED).to_numpy(dtype=object)
+    values = column.astype(object).where(column.notna(), UNUSED).to_numpy(dtype=object, copy=True)
     unknown = set(values) - {*keys.PARTS, UNUSED}
     if unknown:
         raise ValueError(

@@ -54,6 +54,9 @@ class ResponseModel(ABC):
     affine: ClassVar[bool]
     """Whether the mean response is the response of the mean: one row stands for all controls."""
 
+    tells_perturbations: ClassVar[bool] = True
+    """Whether perturbations differ in what it predicts: if not, any can be asked for."""
+
     knows_doses: ClassVar[bool] = False
     """Whether it predicts a dose, where doses are registered."""
 
@@ -137,7 +140,9 @@ class ResponseModel(ABC):
         wanted = wanted_conditions(conditions, observed, split=lambda: split_of(adata, observed))
         plain = Mixture(wanted, np.arange(len(wanted)), np.ones(len(wanted)))
         mixture = at_doses(wanted, dose, observed, adata.obs) if self.knows_doses else plain
-        self.vocabulary.require(mixture.conditions)
+        self.vocabulary.encode_covariates(mixture.conditions)  # refuses what it does not know
+        if self.tells_perturbations:
+            self.vocabulary.encode_perturbations(mixture.conditions)
         x = encoder_input(adata, self.settings.get("use_rep"), self.screen.layer)
         rng = np.random.default_rng(seed)
         most = max_controls if cells_per_condition is None else cells_per_condition

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from pertscope.models.files import read_model, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import numpy as np
 
 ARRAY, PAIRS = "__array__", "__pairs__"
 
@@ -92,3 +92,12 @@ def _unpacked(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     if ARRAY in value:
         return torch.from_numpy(arrays[value[ARRAY]])
     return {k: _unpacked(v, arrays) for k, v in value[PAIRS]}
+
+
+def digest(*parts: Any) -> str:
+    """Short name of what these hold."""
+    state = hashlib.sha256()
+    for part in parts:
+        values = part.tobytes() if isinstance(part, np.ndarray) else json.dumps(part).encode()
+        state.update(values)
+    return state.hexdigest()[:16]

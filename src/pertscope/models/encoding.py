@@ -107,11 +107,6 @@ class Vocabulary:
             return self.embedding.of([(p,) for p in self.perturbations])
         return np.eye(len(self.perturbations), dtype=np.float32)
 
-    def require(self, conditions: Conditions) -> None:
-        """Refuse conditions with a perturbation or covariate value that is not here."""
-        self.encode_perturbations(conditions)
-        self.encode_covariates(conditions)
-
     def encode_perturbations(self, conditions: Conditions) -> np.ndarray:
         """Vector of what each condition applies, float32 ``(conditions, n_perturbation_inputs)``.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import abstractmethod
 from dataclasses import replace
 from functools import partial
@@ -22,7 +20,7 @@ from pertscope._core.splits import split_of
 from pertscope.data.rows import Rows
 from pertscope.models.adversarial_training import AdversarialPlan
 from pertscope.models.base import ResponseModel
-from pertscope.models.checkpoint import Checkpoint
+from pertscope.models.checkpoint import Checkpoint, digest
 from pertscope.models.checks import encoder_input, require_agreement, require_positive
 from pertscope.models.doses import treatments
 from pertscope.models.feeding import matched_batches, require_readable
@@ -170,7 +168,7 @@ class NetworkModel(ResponseModel):
         }
         kept = None
         if checkpoint is not None:
-            data = _digest(self.genes, treatment, part == TRAIN, part == VAL)
+            data = digest(self.genes, treatment, part == TRAIN, part == VAL)
             feeding = {"batch_size": batch_size, "n_controls": n_controls, "matching": matching}
             identity = {"model": self.name, "data": data, **self.settings, **steps, **feeding}
             kept = Checkpoint(Path(checkpoint), identity, checkpoint_seconds)
@@ -240,12 +238,3 @@ class NetworkModel(ResponseModel):
             self.module = self._build()
         self.module.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
         self.module.eval()
-
-
-def _digest(*parts: Any) -> str:
-    """Short name of what these hold."""
-    state = hashlib.sha256()
-    for part in parts:
-        values = part.tobytes() if isinstance(part, np.ndarray) else json.dumps(part).encode()
-        state.update(values)
-    return state.hexdigest()[:16]

@@ -24,6 +24,7 @@ def predict(
     *,
     max_controls: int | None = None,
     cells_per_condition: int | None = None,
+    dose: float | None = None,
     seed: int = 0,
     key_added: str | None = None,
 ) -> None:
@@ -45,6 +46,8 @@ def predict(
         Most control cells per combination of covariates, drawn at random; all by default.
     cells_per_condition
         Keep this many predicted cells per condition in place of the mean.
+    dose
+        Dose of all of them; by default the doses of their cells, in the same shares.
     seed
         Seed of these draws.
     key_added
@@ -82,6 +85,7 @@ def predict(
         adata=adata,
         max_controls=max_controls,
         cells_per_condition=cells_per_condition,
+        dose=dose,
         seed=seed,
     )
     require_actual(adata)

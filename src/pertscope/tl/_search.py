@@ -59,7 +59,7 @@ class Search:
 
     @property
     def can_prune(self) -> bool:
-        """Whether there are epochs, with losses that can be compared."""
+        """Whether there are epochs, whose validation losses tell trials apart."""
         return MODELS[self.candidate.name].network and losses_compare(self.space)
 
     def run(self, trial: Trial, on_epoch: Callable[[int, dict[str, float]], None] | None) -> float:

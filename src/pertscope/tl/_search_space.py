@@ -20,8 +20,8 @@ CHOICES, LOW, HIGH, STEP, LOG, ONLY_WITH = "choices", "low", "high", "step", "lo
 FORMS = ({CHOICES}, {LOW, HIGH}, {LOW, HIGH, STEP}, {LOW, HIGH, LOG})
 SCALARS = (bool, int, float, str, type(None))
 
-IN_LOSS = ("kl_weight", "mask_prior_probability", "penalty")
-"""Settings that weigh parts of the loss: losses under different ones cannot be compared."""
+IN_LOSS = ("likelihood",)
+"""Settings that validation depends on by themselves: losses under different ones do not compare."""
 
 Space = dict[str, dict[str, Any]]
 """Setting -> range, in the form of ``models/search_spaces.yaml``."""

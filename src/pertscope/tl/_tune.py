@@ -89,8 +89,8 @@ def tune(
         Seed of the search and of all trials; the further seeds are those that follow.
     prune
         End trials early whose validation loss is worse than the median of the others at that epoch,
-        after the first tenth of the epochs. Not done where a weight of the loss itself is searched,
-        because such losses cannot be compared.
+        after the first tenth of the epochs. Not done where the likelihood is searched: such
+        losses cannot be compared.
     key_added
         Name of the prediction and of the table; by default the model's name.
     **settings

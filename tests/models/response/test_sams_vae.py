@@ -299,3 +299,26 @@ def test_refuses_settings(share) -> None:
         ps.models.SAMSVAE(small_screen(), mask_prior_probability=share)
     with pytest.raises(ValueError, match="must not be negative"):
         ps.models.SAMSVAE(small_screen(), kl_weight=-1.0)
+
+
+def test_uncertainty() -> None:
+    """Draws differ where training was unsure, by as much as their standard deviation says."""
+    model = train(make("sams_vae", small_screen()), max_epochs=3)
+    got = model.predict_with_uncertainty(n_draws=40)
+    assert (got.layers["sd"] > 0).any()
+    assert got.layers["sd"].shape == got.shape
+    again = model.predict_with_uncertainty(n_draws=40)
+    np.testing.assert_array_equal(again.layers["sd"], got.layers["sd"])
+    before = model.predict().X
+    np.testing.assert_array_equal(model.predict().X, before)  # the means are back
+    with torch.no_grad():  # nothing is left uncertain
+        model.module.effect_raw_sd.fill_(-40)
+        model.module.mask_logits.copy_(torch.sign(model.module.mask_logits) * 50)
+    sure = model.predict_with_uncertainty(n_draws=5)
+    np.testing.assert_allclose(sure.layers["sd"], 0, atol=1e-4)
+    np.testing.assert_allclose(sure.X, model.predict().X, atol=1e-4)
+    with pytest.raises(ValueError, match="`n_draws`=1 must be at least 2"):
+        model.predict_with_uncertainty(n_draws=1)
+    plain = train(make("sams_vae", small_screen(), sparse=False, global_latents=False))
+    with pytest.raises(ValueError, match="known without uncertainty"):
+        plain.predict_with_uncertainty()

@@ -47,6 +47,7 @@ class MeanEffect(EffectModel):
     """
 
     name: ClassVar[str] = "mean_effect"
+    tells_perturbations: ClassVar[bool] = False
 
     def __init__(self, adata: AnnData, *, per_covariate: bool = True) -> None:
         super().__init__(adata, per_covariate=per_covariate)

@@ -41,6 +41,7 @@ class NoChange(EffectModel):
     """
 
     name: ClassVar[str] = "no_change"
+    tells_perturbations: ClassVar[bool] = False
 
     def __init__(self, adata: AnnData) -> None:
         super().__init__(adata)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from pertscope._core.conditions import screen_conditions
 from pertscope._core.keys import TRAIN
 from pertscope._core.splits import split_of
 from pertscope.models.autoencoder import AutoencoderModel
+from pertscope.models.isolation import own_random_state
 from pertscope.models.response.sams_vae.module import SAMSVAEModule
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
     from anndata import AnnData
 
 
@@ -109,9 +114,9 @@ class SAMSVAE(AutoencoderModel):
     (6, 8)
     """
 
+    module: SAMSVAEModule
     name: ClassVar[str] = "sams_vae"
     affine: ClassVar[bool] = False
-    module: SAMSVAEModule
 
     def __init__(
         self,
@@ -153,6 +158,54 @@ class SAMSVAE(AutoencoderModel):
             seed=seed,
         )
         self.module.n_cells.copy_(torch.from_numpy(self._training_cells()))
+
+    def predict_with_uncertainty(
+        self,
+        conditions: pd.DataFrame | Sequence[str] | None = None,
+        *,
+        n_draws: int = 30,
+        seed: int = 0,
+        **predict_kwargs: Any,
+    ) -> AnnData:
+        """Predict conditions under masks and effects drawn from what training left uncertain.
+
+        Parameters
+        ----------
+        conditions
+            As in :meth:`predict`.
+        n_draws
+            Draws of all masks and effects.
+        seed
+            Seed of the draws.
+        **predict_kwargs
+            Passed to :meth:`predict`.
+
+        Returns
+        -------
+        AnnData ``(conditions, genes)``, float32: means over the draws, and their standard deviation
+        in ``.layers["sd"]``. It is that of a condition's mean, not of a cell.
+
+        Raises
+        ------
+        ValueError
+            If the model has neither masks nor effects with a distribution.
+        """
+        if not (self.settings["sparse"] or self.settings["global_latents"]):
+            raise ValueError(
+                "with `sparse=False` and `global_latents=False` effects are known without "
+                "uncertainty: use `predict`."
+            )
+        if n_draws < 2:
+            raise ValueError(f"`n_draws`={n_draws} must be at least 2.")
+        prediction = self.predict(conditions, **predict_kwargs)
+        draws = []
+        with own_random_state(seed):
+            for _ in tqdm(range(n_draws), desc="drawing", leave=False):
+                with self.module.drawn():
+                    draws.append(self.predict(conditions, **predict_kwargs).X)
+        prediction.X = np.mean(draws, axis=0, dtype=np.float64).astype(np.float32)
+        prediction.layers["sd"] = np.std(draws, axis=0, dtype=np.float64, ddof=1).astype(np.float32)
+        return prediction
 
     def _build(self) -> SAMSVAEModule:
         v = self.vocabulary

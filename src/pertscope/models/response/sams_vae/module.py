@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from pertscope.nn.autoencoder_module import AutoencoderModule
 from pertscope.nn.likelihood import make_likelihood
 from pertscope.nn.mlp import mlp
 from pertscope.nn.normal_divergence import normal_divergence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TEMPERATURE = 0.5
 OPEN_LOGIT = 2.0  # masks start open (probability 0.88): training closes what explains nothing
@@ -56,6 +60,7 @@ class SAMSVAEModule(AutoencoderModule):
         def net(n_in: int, n_out: int) -> nn.Sequential:
             return mlp(n_in, n_out, n_hidden=n_hidden, n_layers=n_layers, dropout=dropout)
 
+        self._draw: Tensor | None = None
         self.mean_field = mean_field
         self.kl_weight = kl_weight
         self.encoder = net(n_inputs + n_covariates + n_latent * (not mean_field), 2 * n_latent)
@@ -105,8 +110,20 @@ class SAMSVAEModule(AutoencoderModule):
         """Mean effects."""
         return singles @ self.mean_effects()
 
+    @contextmanager
+    def drawn(self) -> Iterator[None]:
+        """Within it, one draw of masks and effects stands for their means."""
+        with torch.no_grad():
+            self._draw = self._sample()
+        try:
+            yield
+        finally:
+            self._draw = None
+
     def mean_effects(self) -> Tensor:
         """Mean effects where the mask is more likely open than closed, zeros elsewhere."""
+        if self._draw is not None:
+            return self._draw
         if self.mask_logits is None:
             return self.effect_mean
         return self.effect_mean * (self.mask_logits > 0)
