@@ -1,1 +1,1 @@
-"""Tests of pertscope. A package, since some of the peers that they compare with install a `tests` of their own."""
+"""A package, since some peers that the tests compare with install a package `tests` of their own."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-DIGIT_BITS = 11
+DIGIT_BITS = 13  # at most, in a pass of the sort: its counters, 32 KiB, stay in a cache
+GENES_PER_PASS = 512  # of a task are written at a time: the fastest cache holds all their ends
 
 
 @numba.njit(cache=True, inline="always")
@@ -43,15 +44,27 @@ def count_csr(data, indices, indptr, rows, edges, first, counts):
 
 
 @numba.njit(cache=True, inline="never")
+def _move_row(data, indices, i, stop, first, last, place, values):
+    """Move values of a row, from value i on, up to gene `last`; return which comes next."""
+    while i < stop and indices[i] < last:
+        if data[i] != 0:
+            j = np.uint32(indices[i] - first)
+            values[np.uint64(place[j])] = data[i]
+            place[j] += 1
+        i += np.uint64(1)
+    return i
+
+
+@numba.njit(cache=True)
 def _move_rows(data, indices, indptr, rows, first, place, values):
     last = first + len(place)
-    for row in rows:
-        start, stop = _stored_in(indices, indptr, row, first, last)
-        for i in range(start, stop):
-            if data[i] != 0:
-                j = np.uint32(indices[i] - first)
-                values[np.uint64(place[j])] = data[i]
-                place[j] += 1
+    places = np.empty((len(rows), 2), np.uint64)
+    for k, row in enumerate(rows):
+        places[k] = _stored_in(indices, indptr, row, first, last)
+    for start in range(first, last, GENES_PER_PASS):
+        until = min(start + GENES_PER_PASS, last)
+        for at in places:
+            at[0] = _move_row(data, indices, at[0], at[1], first, until, place, values)
 
 
 @numba.njit(cache=True, parallel=True)
@@ -108,15 +121,17 @@ def _sort(keys, groups, lowest, highest):
 
     Digits are those of ``key - lowest``, hence few; one that all keys share is skipped.
     """
-    n_bits = 0
+    n_bits, n_digit_bits = 0, 8
     while n_bits < 64 and (highest - lowest) >> np.uint64(n_bits):
         n_bits += 1
-    n_passes = -(-n_bits // DIGIT_BITS)
+    while n_digit_bits < DIGIT_BITS and len(keys) >> n_digit_bits:
+        n_digit_bits += 1
+    n_passes = -(-n_bits // n_digit_bits)
     if n_passes == 0:
         return keys, groups
     width = -(-n_bits // n_passes)
     digit = np.uint64((1 << width) - 1)
-    counts = np.zeros((n_passes, 1 << width), np.int64)
+    counts = np.zeros((n_passes, 1 << width), np.uint32)
     for i in range(len(keys)):
         k = np.uint64(keys[i]) - lowest
         for p in range(n_passes):
@@ -124,10 +139,9 @@ def _sort(keys, groups, lowest, highest):
     other_keys, other_groups = np.empty_like(keys), np.empty_like(groups)
     for p in range(n_passes):
         shift = np.uint64(p * width)
-        place = counts[p]
+        place, total = counts[p], 0
         if place[((np.uint64(keys[0]) - lowest) >> shift) & digit] == len(keys):
             continue
-        total = 0
         for d in range(len(place)):
             place[d], total = total, total + place[d]
         for i in range(len(keys)):
@@ -169,39 +183,37 @@ def _cube(t):
 
 
 @numba.njit(cache=True, inline="never")
-def _sweep(keys, groups, reference, below, here, found, doubled_u, ties, own_ties):
+def _sweep(keys, groups, reference, below, here, starts, doubled_u, ties, own_ties):
     """Add sorted non-zero values to `doubled_u`, blocks of ties to `ties` and `own_ties`.
 
-    `below` counts the cells of each group that were passed; `here`, zero between calls, those in
-    the present block, and `found` lists the groups that have any. `ties` holds what a group adds to
-    its reference's own.
+    Groups ascend within a block of ties. `below` counts the cells of each group that were passed;
+    `here`, zero between calls, those in the present block, and `starts` is where its groups begin,
+    and the block ends. `ties` holds what a group adds to its reference's own.
     """
-    i, n = np.uint64(0), np.uint64(len(keys))
-    one = np.uint64(1)
+    i, n, one = np.uint64(0), np.uint64(len(keys)), np.uint64(1)
     while i < n:
-        k = keys[i]
-        g = groups[i]
+        k, g = keys[i], groups[i]
         i += one
         if i == n or keys[i] != k:
             doubled_u[g] += 2 * below[np.uint64(reference[g])]
             below[g] += 1
             continue
-        here[g] = 1
-        found[0] = g
-        n_found = 1
+        starts[0], n_found = i - one, one
         while i < n and keys[i] == k:
-            g = groups[i]
-            if here[g] == 0:
-                found[n_found] = g
-                n_found += 1
-            here[g] += 1
+            starts[n_found] = i  # overwritten unless a group begins here: no branch to mispredict
+            n_found += np.uint64(groups[i] != groups[i - one])
             i += one
-        for g in found[:n_found]:
-            r = reference[g]
+        starts[n_found] = i
+        for f in range(n_found):
+            here[groups[starts[f]]] = starts[f + one] - starts[f]
+        for f in range(n_found):
+            g = groups[starts[f]]
+            r = np.uint64(reference[g])
             doubled_u[g] += here[g] * (2 * below[r] + here[r])
             ties[g] += _cube(here[g] + here[r]) - _cube(here[r])
             own_ties[g] += _cube(here[g])
-        for g in found[:n_found]:
+        for f in range(n_found):
+            g = groups[starts[f]]
             below[g] += here[g]
             here[g] = 0
 
@@ -216,17 +228,15 @@ def compare(bits, edges, stored, n, reference, labels, landmarks, doubled_u, tie
     """
     n_groups = len(n)
     for j in numba.prange(len(edges) - 1):
-        below = np.zeros(n_groups, np.int64)
-        here = np.zeros(n_groups, np.int64)
-        found = np.empty(n_groups, np.int64)
+        below, here = np.zeros(n_groups, np.int64), np.zeros(n_groups, np.int64)
+        starts = np.empty(n_groups + 1, np.uint64)
         own_ties = np.zeros(n_groups)
-        keys, groups = _sorted_gene(
-            bits[edges[j] : edges[j + 1]], stored[:, j], labels, landmarks[1]
-        )
+        gene = bits[edges[j] : edges[j + 1]]
+        keys, groups = _sorted_gene(gene, stored[:, j], labels, landmarks[1])
         if len(keys):
             has_nan[j] = keys[0] < landmarks[0] or keys[-1] > landmarks[2]
         m = np.searchsorted(keys, landmarks[1])
-        state = reference, below, here, found, doubled_u[j], ties[j], own_ties
+        state = reference, below, here, starts, doubled_u[j], ties[j], own_ties
         _sweep(keys[:m], groups[:m], *state)
         zeros = n - stored[:, j]
         for g in range(n_groups):

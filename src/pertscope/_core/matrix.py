@@ -130,9 +130,9 @@ def refuse_counts(adata: AnnData, layer: str | None, for_what: str) -> None:
         )
 
 
-def dense_rows(x: Any, rows: np.ndarray) -> np.ndarray:
-    """Rows of a matrix as float32, in memory; the one place where sparse becomes dense."""
+def dense_rows(x: Any, rows: np.ndarray, dtype: type[np.floating[Any]] = np.float32) -> np.ndarray:
+    """Rows of a matrix as `dtype`, in memory; the one place where sparse becomes dense."""
     block = x[rows]
     if hasattr(block, "compute"):
         block = block.compute()
-    return np.asarray(block.toarray() if sp.issparse(block) else block, dtype=np.float32)
+    return np.asarray(block.toarray() if sp.issparse(block) else block, dtype=dtype)

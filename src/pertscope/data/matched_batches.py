@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+import torch.distributed as processes
 from torch.utils.data import IterableDataset
+
+from pertscope.data.perturbed_cells import ALONE, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,16 +99,29 @@ class MatchedBatches(IterableDataset):
         self.epoch = 0
 
     def __len__(self) -> int:
-        return math.ceil(len(self.condition) / self.batch_size)
+        """Batches of a pass, of this process: when some train together, all have as many."""
+        return math.ceil(len(self.condition) / self.batch_size) // self._turn()[1]
 
     def __iter__(self) -> Iterator[Batch]:
+        turn, most = self._turn(), len(self)
+        if most == 0:
+            raise ValueError(
+                f"{len(self.condition)} cells are less than a batch of {self.batch_size} for each "
+                f"of {turn[1]} devices: lower `batch_size`."
+            )
         rng = np.random.default_rng([self.seed, self.epoch])
         matched = self.matching.draw(rng, self.n_controls)
         self.epoch += self.shuffle
-        for cells, x in self.perturbed.batches(self.batch_size, rng if self.shuffle else None):
+        order = rng if self.shuffle else None
+        for cells, x in islice(self.perturbed.batches(self.batch_size, order, turn), most):
             there = matched[cells]
             batch = Batch(self.controls(there), x, torch.from_numpy(self.condition[cells]))
             if self.representation is not None:
                 seen = self.representation(self.perturbed.rows[cells])
                 batch = batch._replace(seen0=self.representation(there), seen=seen)
             yield batch
+
+    def _turn(self) -> Turn:
+        """Number of this process among those that share a pass; validation is the same for all."""
+        together = processes.is_available() and processes.is_initialized() and self.shuffle
+        return (processes.get_rank(), processes.get_world_size()) if together else ALONE

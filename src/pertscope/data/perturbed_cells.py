@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     Part = tuple[np.ndarray, torch.Tensor | SparseBatch]
 
+Turn = tuple[int, int]
+ALONE: Turn = (0, 1)
+
 ROWS_PER_READ = 512
 SHUFFLED_BYTES = 128 * 2**20
 """Rows that are read at once from places at random, and shuffled among each other."""
@@ -31,10 +34,19 @@ class PerturbedCells(ABC):
         self.rows = rows
 
     @abstractmethod
-    def batches(self, batch_size: int, rng: np.random.Generator | None) -> Iterator[Part]:
+    def batches(
+        self, batch_size: int, rng: np.random.Generator | None, turn: Turn = ALONE
+    ) -> Iterator[Part]:
         """Places in `rows` of the cells of a batch, with their values.
 
-        Without a generator they come in the order of `rows`.
+        Parameters
+        ----------
+        batch_size
+            Cells per batch.
+        rng
+            Draws the order; without it cells come in the order of `rows`.
+        turn
+            Number of this process and of all that share a pass: each gets every so-manieth batch.
         """
 
 
@@ -46,11 +58,14 @@ class HeldCells(PerturbedCells):
         super().__init__(rows)
         self.read = read
 
-    def batches(self, batch_size: int, rng: np.random.Generator | None) -> Iterator[Part]:
+    def batches(
+        self, batch_size: int, rng: np.random.Generator | None, turn: Turn = ALONE
+    ) -> Iterator[Part]:
         """Batches in random order."""
         n = len(self.rows)
         order = np.arange(n) if rng is None else rng.permutation(n)
-        for start in range(0, n, batch_size):
+        number, of = turn
+        for start in range(number * batch_size, n, of * batch_size):
             cells = order[start : start + batch_size]
             yield cells, self.read(self.rows[cells])
 
@@ -80,7 +95,9 @@ class StoredCells(PerturbedCells):
             (int(edges[i]), np.arange(a, b)) for i, (a, b) in enumerate(pairwise(place)) if b > a
         ]
 
-    def batches(self, batch_size: int, rng: np.random.Generator | None) -> Iterator[Part]:
+    def batches(
+        self, batch_size: int, rng: np.random.Generator | None, turn: Turn = ALONE
+    ) -> Iterator[Part]:
         """Batches of a pass; the last one of a block waits for the next block."""
         order = np.arange(len(self.runs))
         if rng is not None:
@@ -89,6 +106,8 @@ class StoredCells(PerturbedCells):
         n_runs = max(1, int(SHUFFLED_BYTES / row_bytes / ROWS_PER_READ))
         blocks = [order[i : i + n_runs] for i in range(0, len(order), n_runs)]
         left: Any = None
+        number, of = turn
+        done = 0
         with ThreadPoolExecutor(1) as reader:
             coming = reader.submit(self._read, blocks[0])
             for i in range(len(blocks)):
@@ -105,7 +124,9 @@ class StoredCells(PerturbedCells):
                 n = len(cells) if last else len(cells) - len(cells) % batch_size
                 for start in range(0, n, batch_size):
                     stop = min(start + batch_size, n)
-                    yield cells[start:stop], _batch(values[start:stop])
+                    if done % of == number:
+                        yield cells[start:stop], _batch(values[start:stop])
+                    done += 1
                 left = (cells[n:], values[n:])
 
     def _read(self, runs: np.ndarray) -> tuple[np.ndarray, Any]:

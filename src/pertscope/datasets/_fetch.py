@@ -9,12 +9,29 @@ import shutil
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pertscope.datasets._registry import Entry
+from typing import Protocol
 
 CACHE_VARIABLE = "PERTSCOPE_CACHE"
+
+
+class Download(Protocol):
+    """What is said of a file: an entry of one of the registries."""
+
+    @property
+    def name(self) -> str:
+        """Name of the dataset."""
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+
+    @property
+    def file(self) -> str:
+        """Its name in the cache."""
+
+    @property
+    def checksum(self) -> str | None:
+        """``"md5:..."`` or ``"sha256:..."``, or ``None`` where none is known."""
 
 
 def cache_folder(cache: Path | str | None = None) -> Path:
@@ -24,8 +41,8 @@ def cache_folder(cache: Path | str | None = None) -> Path:
     return Path(cache or os.environ.get(CACHE_VARIABLE) or pooch.os_cache("pertscope")).expanduser()
 
 
-def fetch(entry: Entry, folder: Path, *, progress: bool) -> Path:
-    """Path of the entry's ``.h5ad``, downloaded, checked and unpacked if need be.
+def fetch(entry: Download, folder: Path, *, progress: bool) -> Path:
+    """Path of the entry's file, downloaded, checked and unpacked if need be.
 
     Raises
     ------
@@ -52,7 +69,7 @@ def fetch(entry: Entry, folder: Path, *, progress: bool) -> Path:
     return unpacked
 
 
-def _download(entry: Entry, path: Path, *, progress: bool) -> None:
+def _download(entry: Download, path: Path, *, progress: bool) -> None:
     """Download to `path`; it appears there only when complete."""
     import pooch
 
@@ -76,7 +93,7 @@ def _download(entry: Entry, path: Path, *, progress: bool) -> None:
         ) from error
 
 
-def _verify(entry: Entry, path: Path) -> None:
+def _verify(entry: Download, path: Path) -> None:
     """Compare the file with the registry's checksum."""
     import pooch
 

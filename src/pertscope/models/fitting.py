@@ -42,6 +42,8 @@ def fit(
     max_epochs: int,
     patience: int | None,
     accelerator: str,
+    devices: int,
+    strategy: str,
     on_epoch: OnEpoch | None,
     checkpoint: Checkpoint | None,
 ) -> list[dict[str, float]]:
@@ -62,7 +64,8 @@ def fit(
         trainer = L.Trainer(
             max_epochs=max(max_epochs - plan.first_epoch, 0),
             accelerator=accelerator,
-            devices=1,
+            devices=devices,
+            strategy=strategy,
             callbacks=[best],
             logger=False,
             enable_checkpointing=False,
@@ -95,7 +98,7 @@ def fit(
             plan.module.to("cpu").eval()
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGINT, handler)
-    if checkpoint is not None and not interrupted:
+    if checkpoint is not None and not interrupted and trainer.is_global_zero:
         checkpoint.remove()
     return best.history
 

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeAlias, cast, final
 
 import lightning.pytorch as L
+import torch
 from tqdm.auto import tqdm
 
 if TYPE_CHECKING:
@@ -50,10 +51,12 @@ class KeepBest(L.Callback):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Open the progress bar."""
-        n = len(self.history)
+        n, hide = len(self.history), not trainer.is_global_zero
         total = (trainer.max_epochs or 0) + n
         # within another bar, of tuning say, it goes when it ends
-        self.bar = tqdm(total=total, initial=n, desc="training", unit="epoch", leave=None)
+        self.bar = tqdm(
+            total=total, initial=n, desc="training", unit="epoch", leave=None, disable=hide
+        )
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Put back what the optimisers knew."""
@@ -67,7 +70,11 @@ class KeepBest(L.Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write a checkpoint, where one is due: the schedules have seen the last epoch by now."""
         point = self.checkpoint
-        due = point is not None and time.monotonic() - self._written >= point.seconds
+        due = (
+            trainer.is_global_zero
+            and point is not None
+            and time.monotonic() - self._written >= point.seconds
+        )
         if point is not None and due and self.history:
             point.write(self._state(trainer))
             self._written = time.monotonic()
@@ -76,6 +83,8 @@ class KeepBest(L.Callback):
         """Judge the epoch: Lightning has validated by now."""
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
         metrics = {**self.plan.train_losses, **metrics}
+        if trainer.world_size > 1:  # all must come to the same judgement
+            metrics = {k: _mean(trainer, v) for k, v in metrics.items()}
         epoch = self.plan.epoch
         self.history.append(
             {"epoch": epoch, **metrics, "lr": trainer.optimizers[0].param_groups[0]["lr"]}
@@ -124,3 +133,9 @@ class KeepBest(L.Callback):
         self._since_best, self.history = state["since_best"], state["history"]
         self.plan.turns, self.plan.means = state["turns"], state["means"]
         self.plan.first_epoch = len(cast("list[Any]", self.history))
+
+
+def _mean(trainer: L.Trainer, value: float) -> float:
+    """Mean over the processes that train together."""
+    here = torch.tensor(value, device=trainer.strategy.root_device)
+    return float(cast("torch.Tensor", trainer.strategy.reduce(here, reduce_op="mean")))

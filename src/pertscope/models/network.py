@@ -77,6 +77,8 @@ class NetworkModel(ResponseModel):
         n_controls: int = 1,
         matching: str = "random",
         accelerator: str = "auto",
+        devices: int = 1,
+        strategy: str = "auto",
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_seconds: float = 60,
         on_epoch: OnEpoch | None = None,
@@ -109,6 +111,10 @@ class NetworkModel(ResponseModel):
             components (needs ``pip install 'pertscope[ot]'``).
         accelerator
             ``"auto"`` takes a GPU where there is one; otherwise Lightning's names.
+        devices, strategy
+            Devices that share the batches of a pass, and how: Lightning's names, ``"ddp"`` in a
+            script (``"ddp_find_unused_parameters_true"`` for CPA's adversary). Each takes
+            `batch_size` cells a step.
         checkpoint
             Folder for the state of the training, written between epochs. The same call goes on
             from there after a kill, and ends with the weights that it would have had; the folder
@@ -184,6 +190,8 @@ class NetworkModel(ResponseModel):
                 max_epochs=max_epochs,
                 patience=patience if early_stopping else None,
                 accelerator=accelerator,
+                devices=devices,
+                strategy=strategy,
                 on_epoch=on_epoch,
                 checkpoint=kept,
             )

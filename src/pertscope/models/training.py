@@ -86,14 +86,16 @@ class TrainingPlan(L.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor | None:
         """Train on a batch; what is drawn depends on the seed and the epoch alone."""
         if batch_index == 0:  # not before: Lightning draws from the same generator
-            state = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)
+            state = np.random.SeedSequence(
+                [self.seed, self.epoch, self.global_rank]
+            ).generate_state(1)
             torch.manual_seed(int(state[0]))
         return self._step(self._pairs(batch))
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Log the loss of a batch."""
         loss = self.module.validation_loss(*self._pairs(batch))
-        self.log("val_loss", loss, batch_size=len(batch.condition))
+        self.log("val_loss", loss, batch_size=len(batch.condition), sync_dist=True)
 
     @property
     def train_losses(self) -> dict[str, float]:

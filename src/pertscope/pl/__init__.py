@@ -5,6 +5,7 @@ from pertscope.pl._ceiling import ceiling
 from pertscope.pl._comparison import comparison
 from pertscope.pl._deg_overlap import deg_overlap
 from pertscope.pl._effects import effects
+from pertscope.pl._phenotypic_activity import phenotypic_activity
 from pertscope.pl._rank_distribution import rank_distribution
 from pertscope.pl._scores import scores
 from pertscope.pl._similarity import similarity
@@ -15,6 +16,7 @@ __all__ = [
     "comparison",
     "deg_overlap",
     "effects",
+    "phenotypic_activity",
     "rank_distribution",
     "scores",
     "similarity",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from pertscope._core.keys import check_key
 from pertscope._core.messages import listed
 from pertscope._core.perturbation_embedding import COMBINE, write_embedding
 from pertscope._core.screen import Screen, require_actual
+from pertscope._core.tables import checked_table, read_table
 
 if TYPE_CHECKING:
     import os
@@ -86,7 +86,7 @@ def add_perturbation_embedding(
         raise ValueError(f"`combine`={combine!r} must be one of {list(COMBINE)}.")
     if missing not in MISSING:
         raise ValueError(f"`missing`={missing!r} must be one of {list(MISSING)}.")
-    frame = _checked(read_table(table))
+    frame = checked_table(read_table(table))
     parts = screen_conditions(adata, Screen.of(adata)).components
     wanted = sorted({p for condition in parts for p in condition})
     frame = _renamed(frame, wanted, alias or {})
@@ -109,57 +109,6 @@ def add_perturbation_embedding(
         f"{name}: {found} of {len(wanted)} perturbations have a vector of {frame.shape[1]} "
         f"dimensions{told}"
     )
-
-
-def read_table(table: Any) -> pd.DataFrame:
-    """Perturbations x dimensions, from whatever holds them."""
-    if isinstance(table, pd.DataFrame):
-        return table
-    if type(table).__name__ == "AnnData":
-        return table.to_df()
-    path = Path(table)
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}.")
-    suffix = path.suffix.lower()
-    if suffix in (".csv", ".tsv"):
-        return pd.read_csv(path, sep="\t" if suffix == ".tsv" else ",", index_col=0)
-    if suffix == ".parquet":
-        return pd.read_parquet(path)
-    if suffix == ".h5ad":
-        from anndata import read_h5ad
-
-        return read_h5ad(path).to_df()
-    if suffix == ".npz":
-        with np.load(path, allow_pickle=False) as stored:
-            if {"names", "vectors"} - set(stored.files):
-                raise ValueError(
-                    f"{path} must hold the arrays 'names' and 'vectors', it holds {stored.files}."
-                )
-            names, vectors = stored["names"], stored["vectors"]
-        if len(names) != len(vectors):
-            raise ValueError(f"{path} holds {len(names)} names and {len(vectors)} vectors.")
-        return pd.DataFrame(vectors, index=names.astype(str))
-    raise ValueError(f"{path}: read csv, tsv, parquet, h5ad or npz, not {suffix!r}.")
-
-
-def _checked(table: pd.DataFrame) -> pd.DataFrame:
-    """The same in float32, rows and columns named by strings."""
-    try:
-        vectors = table.to_numpy(np.float32)
-    except (ValueError, TypeError) as error:
-        raise ValueError("the table must hold numbers alone, names in its index.") from error
-    if vectors.size == 0:
-        raise ValueError(f"the table is empty: {table.shape}.")
-    bad = ~np.isfinite(vectors).all(axis=1)
-    if bad.any():
-        raise ValueError(
-            f"{bad.sum()} row(s) hold NaN or infinite values: {listed(table.index[bad])}."
-        )
-    names = table.index.astype(str)
-    twice = names[names.duplicated()].unique()
-    if len(twice):
-        raise ValueError(f"{len(twice)} name(s) occur more than once: {listed(twice)}.")
-    return pd.DataFrame(vectors, index=names, columns=[str(c) for c in table.columns])
 
 
 def _renamed(table: pd.DataFrame, wanted: list[str], alias: Mapping[str, str]) -> pd.DataFrame:
