@@ -1,1 +1,1 @@
-"""A package, since some peers that the tests compare with install a package `tests` of their own."""
+"""Tests of pertscope: a package, since some of the peers install one of this name."""

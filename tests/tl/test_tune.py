@@ -136,6 +136,16 @@ def test_test_cells_have_no_influence(name) -> None:
     assert predictions[0] != predictions[1]  # from all controls, as always
 
 
+@pytest.mark.parametrize("form", [np.asarray, pd.DataFrame])
+def test_representations(form) -> None:
+    adata = screen()
+    x = pd.DataFrame(adata.X.toarray()[:, :4], adata.obs_names).add_prefix("d")
+    adata.obsm["X_rep"] = x if form is pd.DataFrame else form(x)
+    space = {"n_hidden": {"choices": [4]}}
+    table = tune(adata, "latent_additive", search_space=space, n_trials=1, use_rep="X_rep")
+    assert table["state"].tolist() == ["complete"]
+
+
 def test_conditions_that_cannot_be_ranked() -> None:
     adata = screen()
     one = adata.obs.query("split == 'val' and perturbation != 'control'")
@@ -181,6 +191,30 @@ def test_goes_on_as_if_never_stopped(tmp_path) -> None:
     fewer = adata[:, :10].copy()
     with refused(fewer, ValueError, "other 'validation conditions'"):
         ps.tl.tune(fewer, **arguments, storage=storage)
+
+
+def test_study_of_other_values(tmp_path) -> None:
+    adata = screen()
+    perturbed = adata.obs["perturbation"] != "control"
+    of_val = np.flatnonzero((adata.obs["split"] == "val") & perturbed)
+    arguments = {"model": "bilinear", "storage": tmp_path / "log", "n_trials": 1}
+    tune(adata, **arguments)
+    x = adata.X.toarray().astype(np.float64)
+    again, other = screen(), screen()
+    again.X = x * (1 + 1e-14)  # as another machine may sum
+    assert len(tune(again, **arguments)) == 1
+    x[of_val[0], 3] += 1
+    other.X = x
+    with refused(other, ValueError, "other 'validation conditions'"):
+        ps.tl.tune(other, **arguments)
+
+
+def test_other_devices_share_a_study(tmp_path) -> None:
+    arguments = {"search_space": RATES, "storage": tmp_path / "log"}
+    tune(screen(), **arguments, n_trials=1, accelerator="cpu")
+    here = {"accelerator": "auto", "devices": 1, "strategy": "auto"}
+    table = tune(screen(), **arguments, n_trials=2, **here)
+    assert table["state"].tolist() == ["complete"] * 2
 
 
 def test_database(monkeypatch) -> None:
@@ -389,6 +423,7 @@ def test_refusals(monkeypatch) -> None:
     expect(ValueError, "'linear' has no setting 'rate'", rate=1)
     expect(ValueError, "'linear' has no setting 'n_hidden'", search_space={"n_hidden": {}})
     expect(ValueError, "no setting 'on_epoch'", on_epoch=print)
+    expect(ValueError, "'linear': `checkpoint` is for one training", checkpoint="folder")
     expect(ValueError, "'lr' cannot be both fixed and", lr=1e-3, search_space=RATES)
     expect(ValueError, "nothing is left to tune: `search_space` is empty", search_space={})
     for entry in ([1, 2], {"low": 1}, {"low": 1, "high": 2, "step": 1, "log": True}, {}):

@@ -14,6 +14,7 @@ import anndata as ad
 from pertscope import tl
 from pertscope._core.messages import nearest
 from pertscope.models._registry import MODELS
+from pertscope.tl._candidate import OF_ONE_TRAINING, refuse_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 FLOOR, CEILING = "floor", "ceiling"
 MODEL, PREDICTION = "model", "prediction"
 SEED_IN_PATH = "{seed}"
-SET_BY_RUN = ("adata", "seed", "key_added", "on_epoch")
+SET_BY_RUN = ("adata", "seed", "key_added", "on_epoch", *OF_ONE_TRAINING)
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ def _spec(name: str, entry: Any, common: Mapping[str, Any]) -> ModelSpec:
 
 
 def _check_settings(name: str, model: str, settings: Mapping[str, Any]) -> None:
+    refuse_checkpoint(settings, f"model {name!r}")
     known = _known_settings(model)
     for setting in settings:
         if setting not in known:

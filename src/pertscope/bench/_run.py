@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pertscope._version import __version__
 from pertscope.bench._job import Job
-from pertscope.bench._keys import model_definition, task_definition
+from pertscope.bench._keys import input_definition, model_definition, task_definition
 from pertscope.bench._models import CEILING, FLOOR, MODEL, ModelSpec, model_specs
 from pertscope.bench._read import tidy
 from pertscope.bench._screens import Screens
@@ -146,10 +146,11 @@ def run(
     jobs: dict[str, Job] = {}
     for one in _tasks(task):
         one.check()
-        asked = task_definition(one)
+        asked = {"task": task_definition(one)}
+        inputs = [input_definition(one, spec.settings) for spec in (*bounds, *specs)]
         for seed in seeds:
-            for spec in [*bounds, *specs]:
-                definition = common | {"task": asked} | model_definition(spec, seed)
+            for spec, taken in zip((*bounds, *specs), inputs, strict=True):
+                definition = common | asked | model_definition(spec, seed) | taken
                 kind = spec.name if spec in bounds else MODEL
                 drawn = seed if split_seeds else None
                 job = Job(one, spec, kind, seed, drawn, cells_per_condition, definition)

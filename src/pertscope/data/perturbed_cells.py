@@ -89,11 +89,12 @@ class StoredCells(PerturbedCells):
     def __init__(self, x: Any, rows: np.ndarray) -> None:
         super().__init__(rows)
         self.x = x
-        edges = np.arange(0, x.shape[0] + ROWS_PER_READ, ROWS_PER_READ)
-        place = np.searchsorted(rows, edges)
+        edges = _edges(x)
         self.runs = [
-            (int(edges[i]), np.arange(a, b)) for i, (a, b) in enumerate(pairwise(place)) if b > a
+            (start, stop, np.arange(*np.searchsorted(rows, [start, stop])))
+            for start, stop in pairwise(edges.tolist())
         ]
+        self.runs = [run for run in self.runs if len(run[2])]
 
     def batches(
         self, batch_size: int, rng: np.random.Generator | None, turn: Turn = ALONE
@@ -103,7 +104,8 @@ class StoredCells(PerturbedCells):
         if rng is not None:
             rng.shuffle(order)
         row_bytes = self._row_bytes()
-        n_runs = max(1, int(SHUFFLED_BYTES / row_bytes / ROWS_PER_READ))
+        mean_rows = np.mean([stop - start for start, stop, _ in self.runs])
+        n_runs = max(1, int(SHUFFLED_BYTES / row_bytes / mean_rows))
         blocks = [order[i : i + n_runs] for i in range(0, len(order), n_runs)]
         left: Any = None
         number, of = turn
@@ -133,18 +135,25 @@ class StoredCells(PerturbedCells):
         """Cells of some runs, read in the order of the file."""
         parts, places = [], []
         for run in np.sort(runs):
-            start, cells = self.runs[run]
-            block = row_block(self.x, start, min(start + ROWS_PER_READ, self.x.shape[0]))
+            start, stop, cells = self.runs[run]
+            block = row_block(self.x, start, stop)
             parts.append(Rows(block).x[self.rows[cells] - start])
             places.append(cells)
         return np.concatenate(places), _stack(parts)
 
     def _row_bytes(self) -> float:
         """Size of a row in memory, judged by the first run."""
-        start, _ = self.runs[0]
-        block: Any = Rows(row_block(self.x, start, min(start + ROWS_PER_READ, self.x.shape[0]))).x
+        start, stop, _ = self.runs[0]
+        block: Any = Rows(row_block(self.x, start, stop)).x
         size = block.data.nbytes + block.indices.nbytes if sp.issparse(block) else block.nbytes
         return max(size / block.shape[0], 1)
+
+
+def _edges(x: Any) -> np.ndarray:
+    """Where runs of rows begin and end: at chunks of dask, which are computed as a whole."""
+    if hasattr(x, "chunks") and hasattr(x, "compute"):
+        return np.concatenate([[0], np.cumsum(x.chunks[0])])
+    return np.append(np.arange(0, x.shape[0], ROWS_PER_READ), x.shape[0])
 
 
 def _stack(parts: list[Any]) -> Any:

@@ -11,6 +11,7 @@ import anndata as ad
 import numpy as np
 
 from pertscope import datasets, pp
+from pertscope._core import keys
 from pertscope._core.messages import listed, nearest
 from pertscope._core.screen import Screen
 from pertscope.ev._judge import progress
@@ -51,12 +52,18 @@ def draw_split(adata: AnnData, task: Task, seed: int | None = None) -> None:
 
 
 def light(screen: AnnData) -> AnnData:
-    """The same cells and genes without predictions or scores; the matrix is shared."""
+    """The same cells and genes without predictions or scores; the matrix is shared.
+
+    So is what networks take beside it: representations of cells, embeddings of perturbations.
+    """
     layer = Screen.of(screen).layer
-    made = ad.AnnData(X=screen.X, obs=screen.obs, var=screen.var[[]])
+    made = ad.AnnData(X=screen.X, obs=screen.obs, var=screen.var[[]], obsm=dict(screen.obsm))
     if layer is not None:
         made.layers[layer] = screen.layers[layer]
     Screen.of(screen).write(made)
+    embeddings = screen.uns[keys.UNS].get(keys.PERTURBATION_EMBEDDINGS)
+    if embeddings:
+        made.uns[keys.UNS][keys.PERTURBATION_EMBEDDINGS] = dict(embeddings)
     return made
 
 

@@ -91,7 +91,7 @@ MODELS: dict[str, ModelEntry] = {
         "LatentAdditive",
         "latent_additive.model",
         "Adds encoded control cell and encoded perturbation in a latent space, and decodes.",
-        "Needs every perturbation in training.",
+        "Needs every perturbation in training, or an embedding of perturbations.",
         True,
         PERTURBENCH,
     ),
@@ -107,7 +107,8 @@ MODELS: dict[str, ModelEntry] = {
         "CPA",
         "cpa.model",
         "Adds embeddings to a basal state that an adversary keeps free of them, and decodes.",
-        "Needs every perturbation in training, and many epochs for two players who take turns.",
+        "Needs every perturbation in training, or no adversary and an embedding of perturbations; "
+        "many epochs for two players who take turns.",
         True,
         "Lotfollahi et al., Molecular Systems Biology (2023); " + PERTURBENCH,
     ),
@@ -123,7 +124,8 @@ MODELS: dict[str, ModelEntry] = {
         "Biolord",
         "biolord.model",
         "Decodes a short, noisy basal state next to perturbation and covariates.",
-        "Needs every perturbation in training; a basal state left long keeps effects to itself.",
+        "Needs every perturbation in training, or an embedding of perturbations; a basal state "
+        "left long keeps effects to itself.",
         True,
         "Piran et al., Nature Biotechnology (2024); " + PERTURBENCH,
     ),

@@ -15,8 +15,8 @@ from pertscope.models.checks import (
     encoder_input,
     require_genes,
     require_positive,
+    require_same,
     require_scale,
-    require_vocabulary,
 )
 from pertscope.models.doses import Mixture, at_doses
 from pertscope.models.encoding import VECTORS, Vocabulary, training_vocabulary
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 class ResponseModel(ABC):
     """A model of the response to perturbations, trained on the train part of a screen.
 
-    A subclass says how it trains, how control cells respond, and which arrays it learned; setup,
-    prediction, saving and loading are the same for all.
+    A subclass says how it trains, how control cells respond, and which arrays it learned.
 
     Parameters
     ----------
@@ -66,7 +65,7 @@ class ResponseModel(ABC):
         self.screen = Screen.of(adata)
         require_scale(adata, self.screen.layer, settings.get("likelihood"), type(self).__name__)
         self.genes = [str(g) for g in adata.var_names]
-        self.vocabulary = training_vocabulary(adata, self.screen)
+        self.vocabulary = training_vocabulary(adata, self.screen, with_doses=self.knows_doses)
         self.is_trained, self.history = False, pd.DataFrame()
 
     @classmethod
@@ -87,7 +86,7 @@ class ResponseModel(ABC):
         Screen.of(adata)
 
     def view_anndata_setup(self) -> None:
-        """Print what the model reads from its screen, and the cells of each part of the split."""
+        """Print what the model reads from its screen."""
         print(setup_summary(self.adata, self.screen, self.vocabulary))
 
     def predict(
@@ -116,8 +115,7 @@ class ResponseModel(ABC):
             Return this many predicted cells per condition (or one per control cell, where there
             are fewer) in place of the mean over all.
         dose
-            Dose of all of them; by default the doses of their cells, in the same shares. Baselines
-            know no doses.
+            Dose of all of them; by default the doses of their cells, in the same shares.
         seed
             Seed of these draws.
 
@@ -136,6 +134,11 @@ class ResponseModel(ABC):
         require_positive(max_controls=max_controls, cells_per_condition=cells_per_condition)
         adata = self.adata if adata is None else adata
         require_genes(self.genes, adata)
+        require_scale(
+            adata, self.screen.layer, self.settings.get("likelihood"), type(self).__name__
+        )
+        if dose is not None and not self.knows_doses:
+            raise ValueError(f"`dose`={dose}, but {type(self).__name__} knows no doses.")
         observed = screen_conditions(adata, self.screen)
         wanted = wanted_conditions(conditions, observed, split=lambda: split_of(adata, observed))
         plain = Mixture(wanted, np.arange(len(wanted)), np.ones(len(wanted)))
@@ -213,8 +216,7 @@ class ResponseModel(ABC):
         model.screen = Screen.of(adata)
         model.genes = entry["genes"]
         model.vocabulary = Vocabulary.from_dict(entry["vocabulary"], arrays)
-        require_genes(model.genes, adata)
-        require_vocabulary(model.vocabulary, adata, model.screen)
+        require_same(model, adata)
         history = pd.DataFrame(entry["history"])
         model.history = history.set_index("epoch") if "epoch" in history else pd.DataFrame()
         model._set_arrays({k: v for k, v in arrays.items() if k != VECTORS})

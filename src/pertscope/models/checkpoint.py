@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pertscope.models.files import read_model, write_model
+from pertscope.models.files import read_model, replaced, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,10 @@ class Checkpoint:
         ValueError
             If the folder holds the state of another training.
         """
-        if not self.folder.exists():
+        old = replaced(self.folder)
+        if not self._is_there() and old.exists():  # it was killed while one took the other's place
+            old.rename(self.folder)
+        if not self._is_there():
             return None
         entry, arrays = read_model(self.folder)
         there = entry.get("identity", {})
@@ -67,8 +70,14 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Forget the state: the training ended."""
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
+        unfinished = self.folder.parent.glob(f".{self.folder.name}.*")
+        for folder in (self.folder, *unfinished):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _is_there(self) -> bool:
+        return self.folder.exists() and not (
+            self.folder.is_dir() and not any(self.folder.iterdir())
+        )
 
 
 def _packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from pertscope._core.screen import Screen
+    from pertscope.models.base import ResponseModel
     from pertscope.models.encoding import Vocabulary
 
 
@@ -64,8 +65,25 @@ def require_genes(genes: Sequence[str], adata: AnnData) -> None:
     )
 
 
-def require_vocabulary(vocabulary: Vocabulary, adata: AnnData, screen: Screen) -> None:
-    """Refuse a screen with other covariates than the model's, or with none of its perturbations."""
+def require_same(model: ResponseModel, adata: AnnData) -> None:
+    """Refuse a screen that a model, which was trained on another, cannot read or predict."""
+    require_genes(model.genes, adata)
+    layer, settings = model.screen.layer, model.settings
+    require_scale(adata, layer, settings.get("likelihood"), type(model).__name__)
+    require_vocabulary(model.vocabulary, adata, model.screen, with_doses=model.knows_doses)
+    encoder_input(adata, settings.get("use_rep"), layer)
+
+
+def require_vocabulary(
+    vocabulary: Vocabulary, adata: AnnData, screen: Screen, *, with_doses: bool
+) -> None:
+    """Refuse a screen with other covariates than the model's, or with none of its perturbations.
+
+    With doses, also one that has them where the model has not, or the other way round.
+    """
+    if with_doses and (screen.dose_key is None) != (vocabulary.doses is None):
+        told = "without" if vocabulary.doses is None else "with"
+        raise ValueError(f"the model was trained {told} doses: register the screen likewise.")
     if list(screen.covariate_keys) != list(vocabulary.covariates):
         raise ValueError(
             f"the screen has covariates {list(screen.covariate_keys)}, the model was trained with "
@@ -74,6 +92,8 @@ def require_vocabulary(vocabulary: Vocabulary, adata: AnnData, screen: Screen) -
     conditions = screen_conditions(adata, screen)
     vocabulary.encode_covariates(conditions.take(np.flatnonzero(conditions.is_control)))
     known = set(vocabulary.perturbations)
+    if vocabulary.embedding is not None:
+        known |= set(vocabulary.embedding.names)
     there = {p for parts in conditions.components for p in parts}
     if not known & there:
         raise ValueError(

@@ -162,7 +162,7 @@ class Vocabulary:
         return encoded
 
 
-def training_vocabulary(adata: AnnData, screen: Screen) -> Vocabulary:
+def training_vocabulary(adata: AnnData, screen: Screen, *, with_doses: bool) -> Vocabulary:
     """Vocabulary of the train part of a screen.
 
     Raises
@@ -171,7 +171,9 @@ def training_vocabulary(adata: AnnData, screen: Screen) -> Vocabulary:
         If the train part has no perturbed cells.
     """
     conditions = screen_conditions(adata, screen)
-    applied, codes = treatments(adata.obs, conditions)
+    applied, codes = conditions, conditions.codes
+    if with_doses:
+        applied, codes = treatments(adata.obs, conditions)
     in_train = codes[split_of(adata, conditions) == TRAIN]
     trained = np.bincount(in_train, minlength=len(applied)) > 0
     if not (trained & ~applied.is_control).any():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pertscope._core.keys import TRAIN, VAL
 from pertscope._core.matrix import is_backed
 from pertscope._core.messages import listed
 from pertscope.data.matched_batches import MatchedBatches
@@ -38,6 +40,36 @@ def require_readable(x: Any, matching: str) -> None:
         )
 
 
+def train_and_val(
+    x: Any,
+    conditions: Conditions,
+    treatment: np.ndarray,
+    part: np.ndarray,
+    *,
+    need_val: bool,
+    batch_size: int,
+    **how: Any,
+) -> tuple[MatchedBatches, MatchedBatches | None]:
+    """Batches of the train and val parts; arguments as in :func:`matched_batches`.
+
+    Raises
+    ------
+    ValueError
+        If one has no perturbed cells that is needed.
+    """
+    feed = partial(matched_batches, x if is_backed(x) else Rows(x), conditions, treatment)
+    train = feed(part == TRAIN, batch_size=batch_size, shuffle=True, **how)
+    if train is None:
+        raise ValueError("the train part holds no perturbed cells.")
+    val = feed(part == VAL, batch_size=max(batch_size, 1024), shuffle=False, **how)
+    if val is None and need_val:
+        raise ValueError(
+            "early stopping needs perturbed cells in 'val': split again, or pass "
+            "`early_stopping=False` with the `max_epochs` that you want."
+        )
+    return train, val
+
+
 def matched_batches(
     x: Any,
     conditions: Conditions,
@@ -49,6 +81,7 @@ def matched_batches(
     seed: int,
     n_controls: int = 1,
     matching: str = "random",
+    of_counts: bool = False,
     representation: np.ndarray | None = None,
 ) -> MatchedBatches | None:
     """Batches of the perturbed among the chosen cells, matched to chosen controls.
@@ -63,6 +96,8 @@ def matched_batches(
         What each cell got: its condition, or its condition and dose, int64 ``(cells,)``.
     chosen
         Cells of this part, bool ``(cells,)``.
+    of_counts
+        Whether expression is counts.
     representation
         What an encoder sees of each cell, where that is not its expression.
 
@@ -86,7 +121,10 @@ def matched_batches(
     if matching == "transport":
         from pertscope.data.transport_matching import transport_matching
 
-        matched = transport_matching(rows.x, cells, codes, controls, seed=seed)
+        # of counts, the largest differences would be those of depth
+        matched = transport_matching(
+            np.log1p(rows.x) if of_counts else rows.x, cells, codes, controls, seed=seed
+        )
     else:
         matched = random_matching(codes, controls)
     return MatchedBatches(

@@ -40,9 +40,19 @@ def write_model(
     unfinished.mkdir()
     (unfinished / JSON).write_text(text, encoding="utf-8")
     np.savez(unfinished / ARRAYS, **cast("dict[str, Any]", arrays))
-    if folder.is_dir():
-        shutil.rmtree(folder)
+    if not folder.is_dir():
+        unfinished.rename(folder)
+        return
+    old = replaced(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    folder.rename(old)
     unfinished.rename(folder)
+    shutil.rmtree(old)
+
+
+def replaced(folder: Path) -> Path:
+    """Where the model that is being replaced lies meanwhile."""
+    return folder.with_name(f".{folder.name}.old")
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -46,27 +46,23 @@ def fit(
     strategy: str,
     on_epoch: OnEpoch | None,
     checkpoint: Checkpoint | None,
+    earlier: list[dict[str, float]],
 ) -> list[dict[str, float]]:
     """Train `plan`, leave the best weights in its module, and return the history by epoch.
 
     An interrupt (Ctrl-C) ends the training early; the best weights so far are kept. So they are
-    where training fails. With a checkpoint it goes on where a killed training stopped, and
-    removes it when it ends.
+    where training fails. After `earlier` epochs it goes on from there. With a checkpoint it goes on
+    where a killed training stopped, and removes it when it ends.
     """
-    best = KeepBest(plan, patience, on_epoch, checkpoint)
     interrupted = False
-    train.epoch = plan.first_epoch
-    plan.module.train()  # Lightning leaves it as the last prediction did
     handler = signal.getsignal(signal.SIGINT)
     with warnings.catch_warnings():
         for message in HARMLESS:
             warnings.filterwarnings("ignore", message=message)
         trainer = L.Trainer(
-            max_epochs=max(max_epochs - plan.first_epoch, 0),
             accelerator=accelerator,
             devices=devices,
             strategy=strategy,
-            callbacks=[best],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -74,6 +70,14 @@ def fit(
             num_sanity_val_steps=0,
             gradient_clip_val=plan.gradient_clip if plan.automatic_optimization else None,
         )
+        # the model is touched only now, when nothing that was asked for is refused any more
+        best = KeepBest(plan, patience, on_epoch, checkpoint, earlier)
+        if earlier and val is not None and len(best.history) == len(earlier):
+            best.best_loss = _validated(plan, val)  # to go on must not end worse
+        train.epoch = plan.first_epoch
+        plan.module.train()  # Lightning leaves it as the last prediction did
+        trainer.callbacks.append(best)  # type: ignore[attr-defined]
+        trainer.fit_loop.max_epochs = max(len(earlier) + max_epochs - plan.first_epoch, 0)
         loader = DataLoader(train, batch_size=None)
         val_loader = None if val is None else DataLoader(val, batch_size=None)
         try:
@@ -83,12 +87,13 @@ def fit(
             # Lightning ends the whole process on Ctrl-C: a notebook must live on
             if not isinstance(end.__context__, KeyboardInterrupt):
                 raise  # SIGTERM, say
-            if not best.history:
+            if len(best.history) == len(earlier):
                 raise KeyboardInterrupt from None
             interrupted = True
+            done = len(best.history) - len(earlier)
             warnings.warn(
-                f"training was interrupted after {len(best.history)} epoch(s): the best weights so "
-                "far are kept.",
+                f"training was interrupted after {done} epoch(s): the best weights so far are "
+                "kept.",
                 UserWarning,
                 stacklevel=4,
             )
@@ -101,6 +106,14 @@ def fit(
     if checkpoint is not None and not interrupted and trainer.is_global_zero:
         checkpoint.remove()
     return best.history
+
+
+def _validated(plan: TrainingPlan, val: MatchedBatches) -> float:
+    """Validation loss of the weights as they are."""
+    plan.module.eval()
+    with torch.inference_mode():
+        losses = [(plan.validated(batch), len(batch.condition)) for batch in val]
+    return float(sum(loss * n for loss, n in losses) / sum(n for _, n in losses))
 
 
 @contextmanager

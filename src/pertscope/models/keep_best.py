@@ -34,12 +34,14 @@ class KeepBest(L.Callback):
         patience: int | None,
         on_epoch: OnEpoch | None = None,
         checkpoint: Checkpoint | None = None,
+        earlier: list[dict[str, float]] | None = None,
     ) -> None:
         self.plan = plan
         self.patience = patience
         self.on_epoch = on_epoch
         self.checkpoint = checkpoint
-        self.history: list[dict[str, float]] = []
+        self.history = list(earlier or [])
+        plan.first_epoch = len(self.history)
         self.best_loss = float("inf")
         self.best = copy.deepcopy(plan.module.state_dict())  # to go back to, should all go wrong
         self._since_best = 0

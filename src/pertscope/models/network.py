@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,16 +13,15 @@ import torch
 
 from pertscope._core.conditions import screen_conditions
 from pertscope._core.keys import TRAIN, VAL
-from pertscope._core.matrix import is_backed, matrix_of
+from pertscope._core.matrix import matrix_of, stored_sample
 from pertscope._core.perturbation_embedding import read_embedding
 from pertscope._core.splits import split_of
-from pertscope.data.rows import Rows
 from pertscope.models.adversarial_training import AdversarialPlan
 from pertscope.models.base import ResponseModel
 from pertscope.models.checkpoint import Checkpoint, digest
 from pertscope.models.checks import encoder_input, require_agreement, require_positive
 from pertscope.models.doses import treatments
-from pertscope.models.feeding import matched_batches, require_readable
+from pertscope.models.feeding import require_readable, train_and_val
 from pertscope.models.fitting import fit
 from pertscope.models.isolation import own_random_state, quiet_lightning
 from pertscope.models.training import DescentPlan, TrainingPlan
@@ -85,6 +83,8 @@ class NetworkModel(ResponseModel):
     ) -> None:
         """Train on the train part; the weights with the best validation loss are kept.
 
+        Called again it goes on from there, for at most `max_epochs` more.
+
         The matrix may lie on disk (h5ad or zarr, by rows; dask): blocks of it are read in random
         order while others train.
 
@@ -106,24 +106,23 @@ class NetworkModel(ResponseModel):
             Controls that a perturbed cell is matched to, averaged. Networks that take cells apart
             see single cells: 1.
         matching
-            ``"random"`` draws any control with the cell's covariates; ``"transport"`` draws by the
-            optimal transport plan between the controls and the cells of a condition, in principal
-            components (needs ``pip install 'pertscope[ot]'``).
+            ``"random"`` draws any control of the cell's covariates; ``"transport"`` by the optimal
+            transport plan between the controls and cells of a condition, in principal components
+            (``pip install 'pertscope[ot]'``).
         accelerator
             ``"auto"`` takes a GPU where there is one; otherwise Lightning's names.
         devices, strategy
             Devices that share the batches of a pass, and how: Lightning's names, ``"ddp"`` in a
-            script (``"ddp_find_unused_parameters_true"`` for CPA's adversary). Each takes
-            `batch_size` cells a step.
+            script (``"ddp_find_unused_parameters_true"`` for CPA's adversary), each `batch_size`.
         checkpoint
-            Folder for the state of the training, written between epochs. The same call goes on
-            from there after a kill, and ends with the weights that it would have had; the folder
-            is removed at the end.
+            Folder for the state of the training, written between epochs and removed at the end.
+            After a kill the same call goes on from there, and ends with the weights that it would
+            have had.
         checkpoint_seconds
             Time between two writes.
         on_epoch
             Called after each epoch with its number and its losses by name; what it raises ends the
-            training, and the best weights so far are kept.
+            training.
 
         Raises
         ------
@@ -147,42 +146,39 @@ class NetworkModel(ResponseModel):
         applied, treatment = treatments(self.adata.obs, conditions)
         part = split_of(self.adata, conditions)
         seed = self.settings["seed"]
-        feed = partial(
-            matched_batches,
-            x if is_backed(x) else Rows(x),
+        train, val = train_and_val(
+            x,
             conditions,
             treatment,
+            part,
+            need_val=early_stopping,
+            batch_size=batch_size,
             seed=seed,
             n_controls=n_controls,
             matching=matching,
+            of_counts=self.module.likelihood.of_counts,
             representation=seen,
         )
-        train = feed(part == TRAIN, batch_size=batch_size, shuffle=True)
-        if train is None:
-            raise ValueError("the train part holds no perturbed cells.")
-        val = feed(part == VAL, batch_size=max(batch_size, 1024), shuffle=False)
-        if val is None and early_stopping:
-            raise ValueError(
-                "early stopping needs perturbed cells in 'val': split again, or pass "
-                "`early_stopping=False` with the `max_epochs` that you want."
-            )
         steps: dict[str, Any] = {
             "lr": lr,
             "weight_decay": weight_decay,
             "lr_patience": lr_patience,
             "gradient_clip": gradient_clip,
         }
+        used = np.unique(treatment[(part == TRAIN) | (part == VAL)])
+        vectors = self._encode(applied, used)
         kept = None
         if checkpoint is not None:
-            data = digest(self.genes, treatment, part == TRAIN, part == VAL)
+            masks, shown = (part == TRAIN, part == VAL), () if seen is None else (seen,)
+            data = digest(self.genes, treatment, *masks, *vectors, stored_sample(x), *shown)
             feeding = {"batch_size": batch_size, "n_controls": n_controls, "matching": matching}
+            feeding |= {"devices": devices, "layer": self.screen.layer}
             identity = {"model": self.name, "data": data, **self.settings, **steps, **feeding}
             kept = Checkpoint(Path(checkpoint), identity, checkpoint_seconds)
-        used = np.unique(treatment[(part == TRAIN) | (part == VAL)])
         with own_random_state(seed + 1), quiet_lightning():
             adversarial = isinstance(self.module, AdversarialModule)
             plan_class: type[TrainingPlan] = AdversarialPlan if adversarial else DescentPlan
-            plan = plan_class(self.module, *self._encode(applied, used), seed=seed, **steps)
+            plan = plan_class(self.module, *vectors, seed=seed, **steps)
             history = fit(
                 plan,
                 train,
@@ -194,6 +190,7 @@ class NetworkModel(ResponseModel):
                 strategy=strategy,
                 on_epoch=on_epoch,
                 checkpoint=kept,
+                earlier=self.history.reset_index().to_dict(orient="records"),
             )
         self.history = pd.DataFrame(history).set_index("epoch")
         self.is_trained = True
@@ -220,8 +217,7 @@ class NetworkModel(ResponseModel):
 
     def _encode(self, applied: Conditions, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vectors of all treatments; zeros for those that training does not use."""
-        chosen = applied.take(used)
-        n = len(applied)
+        chosen, n = applied.take(used), len(applied)
         perturbations = np.zeros((n, self.vocabulary.n_perturbation_inputs), np.float32)
         covariates = np.zeros((n, self.vocabulary.n_covariates), np.float32)
         perturbations[used] = self.vocabulary.encode_perturbations(chosen)
@@ -244,5 +240,11 @@ class NetworkModel(ResponseModel):
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         with own_random_state(0):
             self.module = self._build()
-        self.module.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
+        try:
+            self.module.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
+        except RuntimeError as error:
+            raise ValueError(
+                f"the saved weights do not fit cells of {self.n_inputs} input dimensions and this "
+                f"version of {type(self).__name__}: {error}"
+            ) from error
         self.module.eval()

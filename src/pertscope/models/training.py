@@ -94,8 +94,12 @@ class TrainingPlan(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Log the loss of a batch."""
-        loss = self.module.validation_loss(*self._pairs(batch))
+        loss = self.validated(batch)
         self.log("val_loss", loss, batch_size=len(batch.condition), sync_dist=True)
+
+    def validated(self, batch: Batch) -> torch.Tensor:
+        """Validation loss of a batch."""
+        return self.module.validation_loss(*self._pairs(batch))
 
     @property
     def train_losses(self) -> dict[str, float]:

@@ -63,9 +63,8 @@ class Adversary(nn.Module):
         Each perturbation is a Bernoulli variable (combinations have several, controls none), each
         covariate a categorical one.
         """
-        binary = functional.binary_cross_entropy_with_logits(
-            logits[0], perturbations, reduction="none"
-        )
+        applied = (perturbations > 0).to(logits[0].dtype)  # whatever the dose
+        binary = functional.binary_cross_entropy_with_logits(logits[0], applied, reduction="none")
         loss = binary.sum(1).mean()
         blocks = covariates.split(self.covariate_sizes, dim=1) if self.covariate_sizes else ()
         for predicted, block in zip(logits[1:], blocks, strict=True):

@@ -118,7 +118,12 @@ def _renamed(table: pd.DataFrame, wanted: list[str], alias: Mapping[str, str]) -
         raise ValueError(
             f"`alias` names {len(unknown)} row(s) that the table has not: {listed(unknown)}."
         )
-    rows = {new: old for new, old in alias.items() if new in wanted and new not in table.index}
+    already = sorted(new for new in alias if new in wanted and new in table.index)
+    if already:
+        raise ValueError(
+            f"`alias` renames {listed(already)}, which the table names itself: leave them out."
+        )
+    rows = {new: old for new, old in alias.items() if new in wanted}
     old = list(rows.values())
     twice = sorted({o for o in old if old.count(o) > 1} | (set(old) & set(wanted)))
     if twice:

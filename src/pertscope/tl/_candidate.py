@@ -12,15 +12,26 @@ from pertscope._core.messages import nearest
 from pertscope.models._registry import MODELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection
 
     from anndata import AnnData
 
     from pertscope.models.base import ResponseModel
 
 SEED, MAX_EPOCHS, ON_EPOCH = "seed", "max_epochs", "on_epoch"
+OF_ONE_TRAINING = ("checkpoint", "checkpoint_seconds")
 INTERRUPTED = "training was interrupted"
 """How the warning begins of a training that Ctrl-C ended early."""
+
+
+def refuse_checkpoint(names: Collection[str], who: str) -> None:
+    """Refuse settings of checkpoints, where several trainings would share their folder."""
+    found = [name for name in OF_ONE_TRAINING if name in names]
+    if found:
+        raise ValueError(
+            f"{who}: `{found[0]}` is for one training, here several would share its folder: leave "
+            "it out, what has ended is kept without it."
+        )
 
 
 @dataclass(frozen=True)
@@ -69,9 +80,10 @@ class Candidate:
         """All settings as they are while none is chosen."""
         return {**self._of_model, **self._of_training, **self.fixed}
 
-    def require_settings(self, names: Iterable[str]) -> None:
+    def require_settings(self, names: Collection[str]) -> None:
         """Refuse settings that the model does not have, or that ``tune`` sets itself."""
-        known = {*self._of_model, *self._of_training} - {SEED, MAX_EPOCHS}
+        known = {*self._of_model, *self._of_training} - {SEED, MAX_EPOCHS, *OF_ONE_TRAINING}
+        refuse_checkpoint(names, f"{self.name!r}")
         for name in names:
             if name not in known:
                 raise ValueError(

@@ -37,7 +37,8 @@ def fit_biolord(
     Parameters
     ----------
     adata
-        Registered, split screen on a log or standardised scale.
+        Registered, split screen on a log or standardised scale; of counts for the `likelihood`
+        ``"nb"`` or ``"zinb"``.
     n_hidden
         Width of the hidden layers.
     n_latent
@@ -82,8 +83,8 @@ def fit_biolord(
     KeyError
         If the screen is not registered or not split.
     ValueError
-        If there is no such preset, it holds counts, the train part is empty, or a setting lies
-        outside its range.
+        If there is no such preset, the scale is not that of the `likelihood`, the train part is
+        empty, or a setting lies outside its range.
 
     Examples
     --------

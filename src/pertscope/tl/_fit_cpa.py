@@ -46,7 +46,8 @@ def fit_cpa(
     Parameters
     ----------
     adata
-        Registered, split screen on a log or standardised scale.
+        Registered, split screen on a log or standardised scale; of counts for the `likelihood`
+        ``"nb"`` or ``"zinb"``.
     adversarial
         Train against the adversary; otherwise there is none ("CPA (noAdv)").
     variational
@@ -108,8 +109,8 @@ def fit_cpa(
     KeyError
         If the screen is not registered or not split.
     ValueError
-        If there is no such preset, it holds counts, the train part is empty, or a weight is
-        negative.
+        If there is no such preset, the scale is not that of the `likelihood`, the train part is
+        empty, or a weight is negative.
 
     Examples
     --------

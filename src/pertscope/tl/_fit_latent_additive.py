@@ -38,7 +38,8 @@ def fit_latent_additive(
     Parameters
     ----------
     adata
-        Registered, split screen on a log or standardised scale.
+        Registered, split screen on a log or standardised scale; of counts for the `likelihood`
+        ``"nb"`` or ``"zinb"``.
     n_hidden
         Width of the hidden layers.
     n_latent
@@ -85,7 +86,8 @@ def fit_latent_additive(
     KeyError
         If the screen is not registered or not split.
     ValueError
-        If there is no such preset, it holds counts, or the train part is empty.
+        If there is no such preset, the scale is not that of the `likelihood`, or the train part is
+        empty.
 
     Examples
     --------

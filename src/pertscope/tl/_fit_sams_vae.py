@@ -39,7 +39,8 @@ def fit_sams_vae(
     Parameters
     ----------
     adata
-        Registered, split screen on a log or standardised scale.
+        Registered, split screen on a log or standardised scale; of counts for the `likelihood`
+        ``"nb"`` or ``"zinb"``.
     sparse
         Give every perturbation a mask.
     global_latents
@@ -88,8 +89,8 @@ def fit_sams_vae(
     KeyError
         If the screen is not registered or not split.
     ValueError
-        If there is no such preset, it holds counts, the train part is empty, or a setting lies
-        outside its range.
+        If there is no such preset, the scale is not that of the `likelihood`, the train part is
+        empty, or a setting lies outside its range.
 
     Examples
     --------

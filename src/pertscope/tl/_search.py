@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pertscope.tl._search_space import Space
     from pertscope.tl._validation import Validation
 
+OF_MACHINE = ("accelerator", "devices", "strategy")
+"""Settings in which the machines that share a study may differ."""
+
 
 @dataclass
 class Search:
@@ -50,7 +53,7 @@ class Search:
         """What trials must share to be trials of one study."""
         return {
             "model": self.candidate.name,
-            "settings": self.candidate.fixed,
+            "settings": {k: v for k, v in self.candidate.fixed.items() if k not in OF_MACHINE},
             "search_space": self.space,
             "max_epochs": self.max_epochs,
             "seed": self.seed,

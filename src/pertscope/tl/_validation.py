@@ -55,10 +55,16 @@ class Validation:
 
     @property
     def identity(self) -> str:
-        """What tells validation sets apart: conditions, their cells, and genes, as a hash."""
-        n = self._judged.side.moments.n
-        parts = [*self._judged.conditions.index, *map(str, n), *self._screen.var_names]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        """What tells validation sets apart: conditions, their cells and means, genes; a hash.
+
+        Means count to 4096ths of the largest: other machines may sum in another order.
+        """
+        n, mean = self._judged.side.moments.n, self._judged.side.moments.mean
+        largest = float(np.abs(mean).max())
+        coarse = np.rint(mean / (largest or 1.0) * 4096).astype("<i2")
+        names = [*self._judged.conditions.index, *map(str, n), *self._screen.var_names]
+        parts = [*names, f"{largest:.6g}"]
+        return hashlib.sha256("\n".join(parts).encode() + coarse.tobytes()).hexdigest()[:16]
 
     def score(self, model: ResponseModel) -> dict[str, float]:
         """``objective = RMSE + 0.1 rank``, and its parts, each a mean over conditions.
@@ -93,7 +99,10 @@ def _without_test(adata: AnnData) -> AnnData:
         obs=adata.obs.iloc[rows].copy(),
         var=adata.var[[]].copy(),
         layers=None if screen.layer is None else {screen.layer: x},
-        obsm={k: take_rows(v, rows) for k, v in adata.obsm.items() if not hasattr(v, "iloc")},
+        obsm={
+            k: v.iloc[rows] if hasattr(v, "iloc") else take_rows(v, rows)
+            for k, v in adata.obsm.items()
+        },
         uns={k: v for k, v in adata.uns.items() if k != keys.UNS},
     )
     own = {k: v for k, v in adata.uns[keys.UNS].items() if k != keys.PREDICTIONS}

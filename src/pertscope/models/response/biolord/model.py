@@ -34,7 +34,8 @@ class Biolord(AutoencoderModel):
     Parameters
     ----------
     adata
-        Registered, split screen on a log or standardised scale.
+        Registered, split screen on a log or standardised scale; of counts for the `likelihood`
+        ``"nb"`` or ``"zinb"``.
     n_hidden
         Width of the hidden layers.
     n_latent

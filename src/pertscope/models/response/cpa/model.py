@@ -43,15 +43,16 @@ class CPA(AutoencoderModel):
     half the number of genes, without the adversary's term: without divergence it is the mean
     squared error.
 
-    The adversary enters after `warmup_epochs` in which the autoencoder trains alone (at the start
-    of every call of :meth:`train`). From then on the autoencoder has one step in `adversary_steps`
-    and the adversary all others, so raise ``max_epochs`` with `adversary_steps`. The best weights
-    are those of the epochs after the warm-up.
+    The adversary enters after `warmup_epochs` in which the autoencoder trains alone. From then on
+    the autoencoder has one step in `adversary_steps` and the adversary all others, so raise
+    ``max_epochs`` with `adversary_steps`. The best weights are those of the epochs after the
+    warm-up.
 
     Parameters
     ----------
     adata
-        Registered, split screen on a log or standardised scale.
+        Registered, split screen on a log or standardised scale; of counts for the `likelihood`
+        ``"nb"`` or ``"zinb"``.
     adversarial
         Train against the adversary; otherwise there is none.
     variational

@@ -21,7 +21,8 @@ class LatentAdditive(NetworkModel):
     Parameters
     ----------
     adata
-        Registered, split screen on a log or standardised scale.
+        Registered, split screen on a log or standardised scale; of counts for the `likelihood`
+        ``"nb"`` or ``"zinb"``.
     n_hidden
         Width of the hidden layers.
     n_latent

@@ -56,7 +56,8 @@ class SAMSVAE(AutoencoderModel):
     Parameters
     ----------
     adata
-        Registered, split screen on a log or standardised scale.
+        Registered, split screen on a log or standardised scale; of counts for the `likelihood`
+        ``"nb"`` or ``"zinb"``.
     sparse
         Give every perturbation a mask.
     global_latents

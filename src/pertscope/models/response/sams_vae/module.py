@@ -144,7 +144,8 @@ class SAMSVAEModule(AutoencoderModule):
             kl = kl + normal_divergence(self.effect_mean, sd).sum(dim=1)
         if self.mask_logits is not None:
             kl = kl + kl_bernoulli(self.mask_logits, self.prior_logit).sum(dim=1)
-        return perturbations @ (kl / self.n_cells)
+        applied = (perturbations > 0).to(kl.dtype)  # whatever the dose
+        return applied @ (kl / self.n_cells)
 
     def _sample(self) -> Tensor:
         """One draw of all ``m_t * e_t``, shared by the cells of a batch."""
