@@ -7,7 +7,6 @@ import multiprocessing
 import warnings
 from functools import wraps
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -230,78 +229,6 @@ def test_screen_in_memory_or_in_a_file(tmp_path) -> None:
     of_file = ps.bench.run(task, "additive", **how)
     np.testing.assert_allclose(of_file["value"], scores["value"], rtol=1e-6)
     assert of_file["dataset"].iloc[0].endswith("mine.h5ad")
-
-
-def embedded() -> tuple[dict, ad.AnnData]:
-    """The tiny task on a screen with a representation of its cells, and vectors."""
-    screen = TASK["dataset"].copy()
-    rng = np.random.default_rng(0)
-    screen.obsm["X_rep"] = rng.normal(size=(screen.n_obs, 3))
-    screen.obsm["X_other"] = rng.normal(size=(screen.n_obs, 2))
-    for name in ("random", "other"):
-        vectors = pd.DataFrame(rng.normal(size=(12, 3)), index=list("ABCDEFGHIJKL"))
-        ps.pp.add_perturbation_embedding(screen, vectors, name)
-    return TASK | {"dataset": screen}, screen
-
-
-def test_networks_take_representations_and_embeddings(tmp_path) -> None:
-    task, screen = embedded()
-    inputs = {"use_rep": "X_rep", "perturbation_embedding": "random"}
-    how = {"max_epochs": 1, "n_hidden": 4, "accelerator": "cpu"}
-    models = {"net": {"model": "latent_additive", **inputs, **how}}
-    scores = ps.bench.run(task, models, seeds=[0], results=tmp_path, floor=False, ceiling=False)
-    assert (scores["error"] == "").all()
-    drawn = ps.ev.Evaluator(task, seed=0)
-    other = drawn.screen.copy()
-    model = ps.tl.fit_latent_additive(other, **inputs, **how)
-    table = drawn.evaluate({"net": model.predict()}, floor=False, ceiling=False)
-    wanted = [table.loc["net", ("mean", metric)] for metric in TASK["metrics"]]
-    found = scores.set_index("metric")["value"][TASK["metrics"]]
-    assert found.tolist() == pytest.approx(wanted, rel=1e-9)
-    assert "X_other" in screen.obsm
-
-
-@pytest.mark.parametrize("as_table", [False, True])
-def test_changed_inputs_are_taken_anew(tmp_path, monkeypatch, as_table) -> None:
-    """Those that a model takes: others change nothing."""
-    task, screen = embedded()
-    if as_table:
-        screen.obsm["X_rep"] = pd.DataFrame(screen.obsm["X_rep"], screen.obs_names).add_prefix("d")
-    counts = count_fits(monkeypatch, "latent_additive")
-    inputs = {"use_rep": "X_rep", "perturbation_embedding": "random"}
-    net = {"model": "latent_additive", "n_hidden": 4, "max_epochs": 1, "accelerator": "cpu"}
-    how = {"seeds": [0], "results": tmp_path, "floor": False, "ceiling": False}
-
-    def run() -> int:
-        ps.bench.run(task, {"net": net | inputs}, **how)
-        return counts["latent_additive"]
-
-    assert run() == 1
-    screen.obsm["X_other"] = screen.obsm["X_other"] + 1
-    vectors = pd.DataFrame(np.eye(12), index=list("ABCDEFGHIJKL"))
-    ps.pp.add_perturbation_embedding(screen, vectors, "other")
-    assert run() == 1
-    screen.obsm["X_rep"] = screen.obsm["X_rep"] + 1
-    assert run() == 2
-    ps.pp.add_perturbation_embedding(screen, vectors, "random")
-    assert run() == 3
-    ps.pp.add_perturbation_embedding(screen, vectors, "random", combine="mean")
-    assert run() == 4
-    assert run() == 4
-
-
-@pytest.mark.parametrize("as_file", [False, True])
-def test_changed_vectors_of_a_step_are_taken_anew(tmp_path, monkeypatch, as_file) -> None:
-    counts = count_fits(monkeypatch, "additive")
-    how = {"seeds": [0], "results": tmp_path / "r", "floor": False, "ceiling": False}
-    for fill, fits in ((1.0, 1), (1.0, 1), (2.0, 2)):
-        table = pd.DataFrame(np.full((12, 3), fill), index=list("ABCDEFGHIJKL"))
-        if as_file:
-            table.to_csv(tmp_path / "table.csv")
-            table = str(tmp_path / "table.csv")
-        step = {"add_perturbation_embedding": {"table": table, "name": "given"}}
-        ps.bench.run(TASK | {"prepare": [step]}, "additive", **how)
-        assert counts["additive"] == fits
 
 
 def test_nested_scenario_shares_floor_and_test(tmp_path) -> None:

@@ -166,3 +166,45 @@ def test_lightning_says_nothing(capsys, caplog, tmp_path, monkeypatch) -> None:
     assert not caplog.records
     assert not list(tmp_path.iterdir())
     assert L.__name__ == "lightning.pytorch"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+    ],
+)
+def test_out_of_memory_says_what_to_lower(error, monkeypatch) -> None:
+    model = make("latent_additive", small_screen())
+    before = weights(model)
+    raising_after(monkeypatch, error, n_epochs=0)
+    with pytest.raises(
+        MemoryError, match=r"lower `batch_size`, which is 64, .* `n_hidden`"
+    ) as told:
+        train(model, batch_size=64)
+    assert told.value.__cause__ is error
+    assert weights(model) == before
+    raising_after(monkeypatch, RuntimeError("something else"), n_epochs=0)
+    with pytest.raises(RuntimeError, match="something else"):
+        train(model)
+
+
+@every_network
+def test_conditions_of_one_cell(name) -> None:
+    """Of one perturbed cell, and of one control."""
+    adata = small_screen()
+    labels = adata.obs["perturbation"].astype(str)
+    context = adata.obs["cell_type"].astype(str)
+    rare = labels.mask(labels == "control").mode()[0]
+    first = np.ones(adata.n_obs, bool)
+    for label, where in ((rare, "A"), ("control", "B")):
+        cells = np.flatnonzero((labels == label) & (context == where))
+        first[cells[1:]] = False
+        adata.obs.loc[adata.obs_names[cells[0]], "split"] = "train"
+    few = adata[first].copy()
+    few.obs["split"] = np.where(few.obs["split"] == "test", "train", few.obs["split"].astype(str))
+    lone = (few.obs["split"] == "val") & (few.obs["cell_type"] == "B")
+    few.obs.loc[lone, "split"] = "train"  # its only control is in train
+    model = train(make(name, few), batch_size=7)
+    assert np.isfinite(model.predict([rare]).X).all()

@@ -63,14 +63,13 @@ def input_definition(task: Task, settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not isinstance(task.dataset, ad.AnnData):
         return {}
-    found = {}
-    rep, name = settings.get(USE_REP), settings.get(EMBEDDING)
+    found: dict[str, Any] = {}
+    rep = settings.get(USE_REP)
     if rep in task.dataset.obsm:
         found[USE_REP] = _matrix(task.dataset.obsm[rep])
     with contextlib.suppress(KeyError):
-        held = None if name is None else read_embedding(task.dataset, name)
-        if held is not None:
-            found[EMBEDDING] = [hash_of([held.names, held.combine]), _matrix(held.vectors)]
+        held = read_embedding(task.dataset, settings[EMBEDDING])
+        found[EMBEDDING] = [hash_of([held.names, held.combine]), _matrix(held.vectors)]
     return {"inputs": found} if found else {}
 
 
