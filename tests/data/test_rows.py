@@ -64,3 +64,14 @@ def test_a_large_batch_has_places_beyond_int32() -> None:
     x = sp.csr_matrix(([1.0], ([0], [2**31 - 2])), shape=(1, 2**31 - 1))
     assert x.indices.dtype == np.int32
     assert Rows(x)(np.array([0, 0])).places.tolist() == [2**31 - 2, 2**32 - 3]
+
+
+def test_indices_of_two_kinds_are_made_one() -> None:
+    """As files hold them: SciPy would convert all indices whenever rows are taken."""
+    x = sp.random_array((50, 20), density=0.2, format="csr", dtype=np.float32)
+    x = sp.csr_matrix(x)
+    x.indptr = x.indptr.astype(np.int64)
+    assert x.indptr.dtype != x.indices.dtype
+    held = Rows(x).x
+    assert held.indptr.dtype == held.indices.dtype == np.int32
+    np.testing.assert_array_equal(held.toarray(), x.toarray())

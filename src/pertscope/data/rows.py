@@ -89,6 +89,10 @@ def dense(batch: torch.Tensor | SparseBatch) -> torch.Tensor:
 def _canonical(x: Any) -> Any:
     """CSR in float32 with each place stored once: a place that is stored twice would be lost."""
     csr = sp.csr_matrix(x, dtype=np.float32)
+    if csr.indptr.dtype != csr.indices.dtype:  # else SciPy converts all of them for every batch
+        kind = np.int32 if max(csr.nnz, csr.shape[1]) < 2**31 else np.int64
+        indices, indptr = csr.indices.astype(kind, copy=False), csr.indptr.astype(kind, copy=False)
+        csr = sp.csr_matrix((csr.data, indices, indptr), shape=csr.shape)
     if not csr.has_canonical_format:
         csr = csr.copy()
         csr.sum_duplicates()

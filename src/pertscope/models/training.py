@@ -81,7 +81,8 @@ class TrainingPlan(L.LightningModule):
         """Start new means."""
         self._total: dict[str, torch.Tensor] = {}
         self._n: dict[str, int] = {}
-        self._losses: list[torch.Tensor] = []
+        self._n_steps = 0
+        self._first_failure = torch.tensor(torch.inf, device=self.device)
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor | None:
         """Train on a batch; what is drawn depends on the seed and the epoch alone."""
@@ -112,8 +113,10 @@ class TrainingPlan(L.LightningModule):
 
     def first_failure(self) -> str:
         """Where a loss of this epoch was first no number, and what may help."""
-        bad = [i for i, loss in enumerate(self._losses) if not torch.isfinite(loss)]
-        where = f", first in batch {bad[0]} of {len(self._losses)}" if bad else " in validation"
+        first = float(self._first_failure)
+        where = f", first in batch {first:.0f} of {self._n_steps}"
+        if first == float("inf"):
+            where = " in validation"
         return (
             f"{where}: lower `lr`, which is {self.lr}, or pass `gradient_clip=1.0`; and check the "
             "registered layer for extreme values."
@@ -128,7 +131,10 @@ class TrainingPlan(L.LightningModule):
 
     def _record(self, name: str, loss: torch.Tensor, n: int) -> None:
         """Remember a loss of `n` cells; Lightning's log, once per step, costs more."""
-        self._losses.append(loss.detach())
+        # one number that stays on the device: a list of all losses holds much more than itself
+        step = torch.where(torch.isfinite(loss.detach()), torch.inf, self._n_steps)
+        self._first_failure = torch.minimum(self._first_failure, step)
+        self._n_steps += 1
         self._total[name] = self._total.get(name, 0) + loss.detach() * n
         self._n[name] = self._n.get(name, 0) + n
 
