@@ -19,8 +19,9 @@ export MPLBACKEND ?= Agg
 demo: $(VENV)/.installed
 	$(RUN) tutorials/demo.py
 
+# two processes with a thread each: more threads would wait for each other
 test: $(VENV)/.installed-test
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 
 coverage: $(VENV)/.installed-test
 	$(RUN) -m coverage run -m pytest
