@@ -146,7 +146,7 @@ def test_planted_pickle_is_not_executed(name, plant, folder, tmp_path) -> None:
 @pytest.mark.parametrize("name", ["latent_additive", "decoder_only"])
 def test_changed_widths_do_not_load(name, folder) -> None:
     change(folder, settings=trained(name).settings | TINY[name] | {"n_hidden": 9})
-    with pytest.raises(ValueError, match="(?s)saved weights do not fit .*size mismatch"):
+    with pytest.raises(ValueError, match=r"(?s)saved weights do not fit .*size mismatch"):
         load(name, folder)
 
 
