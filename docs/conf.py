@@ -53,7 +53,7 @@ napoleon_use_rtype = False
 # executed at every build, because a cached result does not notice that the package changed
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 900  # a cell that trains, on a busy machine
+nb_execution_timeout = 900  # seconds: a cell that trains, on a busy machine
 nb_execution_in_temp = True
 nb_merge_streams = True
 
