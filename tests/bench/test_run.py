@@ -17,6 +17,7 @@ from tests.helpers import fingerprint
 import pertscope as ps
 from pertscope.bench import _run
 from pertscope.bench._store import claimed
+from pertscope.models.interruption import TrainingInterruptedWarning
 
 SEEDS = [0, 1]
 
@@ -89,7 +90,7 @@ def test_interrupted_training_is_no_result(tmp_path, monkeypatch) -> None:
 
     @wraps(fit)
     def interrupted(adata, **settings):
-        warnings.warn("training was interrupted after 1 epoch(s): ...", UserWarning, stacklevel=1)
+        warnings.warn("after 1 epoch", TrainingInterruptedWarning, stacklevel=1)
         return fit(adata, **settings)
 
     monkeypatch.setattr(ps.tl, "fit_linear", interrupted)

@@ -29,6 +29,7 @@ from pertscope.ev._metrics import parse
 from pertscope.ev._task_screen import light
 from pertscope.ev._tasks import DEFAULT_METRICS
 from pertscope.models._registry import MODELS
+from pertscope.models.interruption import TrainingInterruptedWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from pertscope.ev._tasks import Task
 
 KEY = "model"
-INTERRUPTED = "training was interrupted"
-"""How the warning begins with which a network says that it was stopped by Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class Job:
             except Exception as problem:  # noqa: BLE001 one model must not end the others
                 error = f"{type(problem).__name__}: {problem}"
         said = list(dict.fromkeys(str(w.message) for w in caught))
-        if any(text.startswith(INTERRUPTED) for text in said):
+        if any(issubclass(w.category, TrainingInterruptedWarning) for w in caught):
             raise KeyboardInterrupt
         return self.head() | {
             "seconds": round(time.perf_counter() - start, 3),

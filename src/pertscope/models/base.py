@@ -42,7 +42,7 @@ class ResponseModel(ABC):
     Parameters
     ----------
     adata
-        Registered, split screen on a log or standardised scale.
+        Registered, split screen: on a log or standardised scale, but for likelihoods of counts.
     **settings
         Keyword arguments of the subclass, as JSON holds them.
     """

@@ -12,6 +12,7 @@ import lightning.pytorch as L
 import torch
 from torch.utils.data import DataLoader
 
+from pertscope.models.interruption import TrainingInterruptedWarning
 from pertscope.models.keep_best import KeepBest
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def fit(
             warnings.warn(
                 f"training was interrupted after {done} epoch(s): the best weights so far are "
                 "kept.",
-                UserWarning,
+                TrainingInterruptedWarning,
                 stacklevel=4,
             )
         finally:

@@ -25,7 +25,6 @@ def center(
 
     ``y = x - mean of the controls of the batch``.
 
-
     Parameters
     ----------
     adata

@@ -26,7 +26,6 @@ def center_scale(
     ``y = (x - mean) / s.d.`` over the controls of the batch (ddof 0). A dimension in which they are
     all equal is divided by 1.
 
-
     Parameters
     ----------
     adata

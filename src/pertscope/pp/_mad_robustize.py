@@ -27,7 +27,6 @@ def mad_robustize(
     ``y = (x - median) / (1.4826 MAD + epsilon)`` over the controls of the batch, where MAD is the
     median absolute deviation from the median.
 
-
     Parameters
     ----------
     adata

@@ -32,7 +32,6 @@ def sphere(
     deviation 1. Directions in which the controls do not vary, as where they are fewer than the
     dimensions, are dropped by PCA; ZCA weighs them like the last one in which they do.
 
-
     Parameters
     ----------
     adata

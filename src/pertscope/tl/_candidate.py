@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pertscope._core.messages import nearest
 from pertscope.models._registry import MODELS
+from pertscope.models.interruption import TrainingInterruptedWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 SEED, MAX_EPOCHS, ON_EPOCH = "seed", "max_epochs", "on_epoch"
 OF_ONE_TRAINING = ("checkpoint", "checkpoint_seconds")
-INTERRUPTED = "training was interrupted"
-"""How the warning begins of a training that Ctrl-C ended early."""
 
 
 def refuse_checkpoint(names: Collection[str], who: str) -> None:
@@ -111,11 +110,9 @@ class Candidate:
         model = self.model(adata, **{k: v for k, v in every.items() if k in self._of_model})
         known = signature(model.train).parameters
         with warnings.catch_warnings():
-            warnings.filterwarnings("error", message=INTERRUPTED)
+            warnings.simplefilter("error", TrainingInterruptedWarning)
             try:
                 model.train(**{k: v for k, v in every.items() if k in known})
-            except UserWarning as warning:
-                if str(warning).startswith(INTERRUPTED):
-                    raise KeyboardInterrupt from warning
-                raise
+            except TrainingInterruptedWarning as warning:
+                raise KeyboardInterrupt from warning
         return model

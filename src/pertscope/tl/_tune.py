@@ -65,7 +65,7 @@ def tune(
     Parameters
     ----------
     adata
-        Registered, split screen on a log or standardised scale.
+        Registered, split screen: on a log or standardised scale, but for likelihoods of counts.
     model
         Name of a model, such as ``"cpa"``: that of its ``fit_*`` function.
     n_trials
