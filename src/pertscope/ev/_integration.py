@@ -66,8 +66,9 @@ def integration(
     means of these, without ``isolated_labels_f1``; ``total = 0.4 batch + 0.6 biology``.
 
     Names are scib-metrics'. Beside it: a cell is no neighbour of itself, and LISI takes exactly
-    ``3 * perplexity`` neighbours, as harmonypy; everything is float64; what is skipped or clipped
-    is in the column ``note``.
+    ``3 * perplexity`` neighbours, as harmonypy. All is float64 but for the products behind
+    Euclidean silhouettes, whose close pairs are measured again. What is skipped or clipped is in
+    the column ``note``.
 
     Parameters
     ----------
