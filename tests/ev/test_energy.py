@@ -58,6 +58,17 @@ def test_sparse_cells_of_many_genes(dtype, rng) -> None:
         assert got == pytest.approx(want, rel=1e-8, abs=1e-9)
 
 
+@pytest.mark.parametrize("spread", [1.0, 0.3, 0.1, 1e-3])
+@pytest.mark.parametrize("n_cells", [3, 150])
+def test_sparse_cells_in_single_precision(n_cells, spread, rng) -> None:
+    """Products in float32 where distances are large beside the cells, in float64 where not."""
+    common = np.where(rng.random(400) < 0.6, 0, np.exp(rng.normal(size=400)))
+    cells = common * np.exp(spread * rng.normal(size=(2, n_cells, 400)))
+    x, y = cells.astype(np.float32)
+    want = by_formula(x, y, form="full", unbiased=False, metric="euclidean")
+    assert energy_distance(sp.csr_matrix(x), sp.csr_matrix(y)) == pytest.approx(want, rel=1e-6)
+
+
 def test_a_place_stored_twice_holds_the_sum(rng) -> None:
     x, y = two_populations(rng)
     twice = sp.csr_matrix(x / 2)

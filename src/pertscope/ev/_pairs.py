@@ -96,8 +96,13 @@ def _squared_distances(left: Any, right: Any, *, own: bool = False) -> np.ndarra
 
     a, b = _as_csr(left), right
     tile = np.empty((a.shape[0], b.shape[0]))
-    stored = a.data, a.indices, a.indptr, b.data, b.indices, b.indptr
-    kernels.squared_distances(*stored, a.shape[1], own, tile)
+
+    def fill(dtype: type) -> bool:
+        sides = [(x.data.astype(dtype, copy=False), x.indices, x.indptr) for x in (a, b)]
+        return kernels.squared_distances(*sides[0], *sides[1], a.shape[1], own, tile)
+
+    if not (a.dtype == b.dtype == np.float32) or fill(np.float32):
+        fill(np.float64)
     return tile
 
 
