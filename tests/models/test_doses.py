@@ -123,3 +123,59 @@ def test_refusals() -> None:
     plain = ps.tl.fit_linear(adata, **(QUIET | {"max_epochs": 1}))
     with pytest.raises(ValueError, match="`dose`=3, but the screen has no doses"):
         plain.predict(["d1"], dose=3)
+
+
+@pytest.mark.parametrize("adversarial", [False, True])
+def test_cpa_learns_a_curve_for_each_drug(adversarial, tmp_path) -> None:
+    """d0 has half its effect at a low dose, d2 at a high one, d1 in the middle."""
+    adata = screen(n=40)
+    half = {"d0": 0.15, "d1": 0.5, "d2": 0.85}
+    scale = Doses(DOSES[0], DOSES[-1])
+    scaled = scale.scaled(adata.obs["dose"].to_numpy())
+    clean = adata[adata.obs["dose"] == DOSES[-1]]
+    x = np.array(adata.X)
+    for line in ("A", "B"):
+        here = (adata.obs["line"] == line).to_numpy()
+        control = x[here & (adata.obs["drug"] == "control")].mean(0)
+        for drug, middle in half.items():
+            full = clean[(clean.obs["line"] == line) & (clean.obs["drug"] == drug)].X.mean(0)
+            cells = here & (adata.obs["drug"] == drug).to_numpy()
+            share = _sigmoid(scaled[cells], middle)[:, None]
+            noise = 0.1 * np.random.default_rng(1).normal(size=(cells.sum(), x.shape[1]))
+            x[cells] = control + share * (full - control) + noise
+    adata.X = x.astype(np.float32)
+    settings = {"n_hidden": 32, "n_latent": 8, "warmup_epochs": 30, "adversarial": adversarial}
+    model = ps.tl.fit_cpa(adata, **settings, **(QUIET | {"max_epochs": 120}))
+    middles = [DOSES[0], 3.0, 10.0, 30.0, DOSES[-1]]
+    got = model.get_dose_response([0, *middles])
+    assert got.index.name == "dose"
+    assert got.columns.tolist() == ["d0", "d1", "d2"]
+    np.testing.assert_array_equal(got.iloc[[0, -1]], [[0, 0, 0], [1, 1, 1]])
+    assert (got.diff().iloc[1:] > 0).all(axis=None)
+    assert got.loc[10, "d0"] > got.loc[10, "d1"] + 0.1 > got.loc[10, "d2"] + 0.2
+    want = _sigmoid(scale.scaled(np.array(middles))[:, None], np.array(list(half.values())))
+    straight = scale.scaled(np.array(middles))[:, None]
+    assert np.abs(got.iloc[1:] - want).mean(axis=None) < np.abs(straight - want).mean() / 2
+    assert model.get_dose_response().shape == (26, 3)
+    model.save(tmp_path / "cpa")
+    again = ps.models.CPA.load(tmp_path / "cpa", adata)
+    pd.testing.assert_frame_equal(again.get_dose_response(), model.get_dose_response())
+    with pytest.raises(ValueError, match="none of them negative"):
+        model.get_dose_response([-1])
+
+
+def _sigmoid(scaled: np.ndarray, middle: np.ndarray | float) -> np.ndarray:
+    """A steep curve, 0 at 0 and 1 at 1."""
+    low, at, high = (1 / (1 + np.exp(-10 * (d - middle))) for d in (0, scaled, 1))
+    return (at - low) / (high - low)
+
+
+def test_no_curves_without_doses() -> None:
+    adata = ps.datasets.simulate_screen(n_perturbations=4, n_genes=20, seed=0)
+    ps.pp.register(adata)
+    ps.pp.normalize(adata)
+    adata.obs["split"] = np.where(np.arange(adata.n_obs) % 5, "train", "test")
+    model = ps.models.CPA(adata, n_hidden=8, n_latent=4, adversarial=False)
+    model.train(max_epochs=1, early_stopping=False, accelerator="cpu")
+    with pytest.raises(ValueError, match=r"no curves of doses: .*dose_key"):
+        model.get_dose_response()

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, final
 
 from pertscope.models.autoencoder import AutoencoderModel
+from pertscope.models.response.cpa.dose_response import dose_response, has_curves
 from pertscope.models.response.cpa.module import CPAModule
 from pertscope.nn.adversarial_module import AdversarialModule
 from pertscope.nn.adversary import Adversary
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
     from anndata import AnnData
 
     from pertscope.nn.autoencoder_module import AutoencoderModule
@@ -42,6 +46,10 @@ class CPA(AutoencoderModel):
     first line are in nats per cell. The training loss that is reported is that line divided by
     half the number of genes, without the adversary's term: without divergence it is the mean
     squared error.
+
+    Where doses are registered and perturbations are one-hot, p holds what a curve of each
+    perturbation makes of its scaled dose: a rising sigmoid, 1 at the highest dose in train, that is
+    learned with the rest (:meth:`get_dose_response`).
 
     The adversary enters after `warmup_epochs` in which the autoencoder trains alone. From then on
     the autoencoder has one step in `adversary_steps` and the adversary all others, so raise
@@ -187,6 +195,29 @@ class CPA(AutoencoderModel):
             seed=seed,
         )
 
+    def get_dose_response(self, doses: Sequence[float] | None = None) -> pd.DataFrame:
+        """Share of its effect that a perturbation has at a dose, by the curves that were learned.
+
+        Parameters
+        ----------
+        doses
+            In the unit of the registered column; by default 0 and 25 from the lowest to the highest
+            dose in train, evenly spaced in their logarithm.
+
+        Returns
+        -------
+        Table ``(doses, perturbations)``, float32: 0 at dose 0, 1 at the highest dose in train.
+
+        Raises
+        ------
+        ValueError
+            If the model is not trained, has no curves, or a dose is negative.
+        """
+        self._require_trained()
+        adversarial = isinstance(self.module, AdversarialModule)
+        module = self.module.autoencoder if adversarial else self.module
+        return dose_response(module.doses, self.vocabulary, doses)
+
     def _build(self) -> AutoencoderModule:
         s, v = self.settings, self.vocabulary
         n_genes, n_perturbations = len(self.genes), v.n_perturbation_inputs
@@ -197,6 +228,7 @@ class CPA(AutoencoderModel):
             n_perturbations,
             v.n_covariates,
             **{k: s[k] for k in (*shared, "dropout", "softplus")},
+            dose_curves=has_curves(v),
         )
         if not s["adversarial"]:
             return autoencoder

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pertscope.nn.adversarial_module import BasalModule
+from pertscope.nn.dose_curves import DoseCurves
 from pertscope.nn.likelihood import make_likelihood
 from pertscope.nn.mlp import mlp
 from pertscope.nn.normal_divergence import normal_divergence
@@ -15,7 +16,10 @@ from pertscope.nn.normal_divergence import normal_divergence
 
 @final
 class CPAModule(BasalModule):
-    """``x = decoder(encoder(x) + p E + c C)``, with embeddings E and C."""
+    """``x = decoder(encoder(x) + p E + c C)``, with embeddings E and C.
+
+    With `dose_curves`, p holds scaled doses, each of which goes through its perturbation's curve.
+    """
 
     def __init__(
         self,
@@ -32,6 +36,7 @@ class CPAModule(BasalModule):
         dropout: float,
         softplus: bool,
         likelihood: str,
+        dose_curves: bool,
     ) -> None:
         super().__init__(make_likelihood(likelihood, n_genes))
 
@@ -45,6 +50,7 @@ class CPAModule(BasalModule):
         for embedding in (self.perturbations, self.covariates):
             if embedding is not None:  # as large as basal states: smaller ones are hardly heard
                 nn.init.normal_(embedding.weight)
+        self.doses = DoseCurves(n_perturbations) if dose_curves else nn.Identity()
         self.decoder = net(n_latent, self.likelihood.n_outputs * n_genes)
         self.output = nn.Softplus() if softplus else nn.Identity()
 
@@ -93,5 +99,5 @@ class CPAModule(BasalModule):
         return (mean + sd * torch.randn_like(mean) if self.training else mean), divergence
 
     def _perturbed(self, basal: Tensor, perturbations: Tensor, covariates: Tensor) -> Tensor:
-        z = basal + self.perturbations(perturbations)
+        z = basal + self.perturbations(self.doses(perturbations))
         return z if self.covariates is None else z + self.covariates(covariates)
