@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pertscope.models.encoding import Vocabulary
-    from pertscope.nn.dose_curves import DoseCurves
 
 N_DOSES = 25
 
@@ -23,7 +22,7 @@ def has_curves(vocabulary: Vocabulary) -> bool:
 
 
 def dose_response(
-    curves: DoseCurves, vocabulary: Vocabulary, doses: Sequence[float] | None
+    curves: torch.nn.Module, vocabulary: Vocabulary, doses: Sequence[float] | None
 ) -> pd.DataFrame:
     """Share of its effect that each perturbation has at each dose, ``(doses, perturbations)``."""
     scale = vocabulary.doses

@@ -214,9 +214,8 @@ class CPA(AutoencoderModel):
             If the model is not trained, has no curves, or a dose is negative.
         """
         self._require_trained()
-        adversarial = isinstance(self.module, AdversarialModule)
-        module = self.module.autoencoder if adversarial else self.module
-        return dose_response(module.doses, self.vocabulary, doses)
+        (cpa,) = (m for m in self.module.modules() if isinstance(m, CPAModule))
+        return dose_response(cpa.doses, self.vocabulary, doses)
 
     def _build(self) -> AutoencoderModule:
         s, v = self.settings, self.vocabulary

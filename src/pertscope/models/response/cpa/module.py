@@ -36,7 +36,7 @@ class CPAModule(BasalModule):
         dropout: float,
         softplus: bool,
         likelihood: str,
-        dose_curves: bool,
+        dose_curves: bool = False,
     ) -> None:
         super().__init__(make_likelihood(likelihood, n_genes))
 
