@@ -14,6 +14,9 @@ SPLITS = "splits"
 PREDICTIONS = "predictions"
 """``uns[UNS][PREDICTIONS][key]``: one AnnData per prediction."""
 
+REPRESENTATIONS = "representations"
+"""``uns[UNS][REPRESENTATIONS][key]``: how ``obsm[key]`` was made."""
+
 PERTURBATION_EMBEDDINGS = "perturbation_embeddings"
 """``uns[UNS][PERTURBATION_EMBEDDINGS][name]``: one table per embedding, perturbations in rows."""
 
