@@ -14,7 +14,32 @@ from pertscope._core.messages import listed, nearest
 from pertscope._core.screen import Screen
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anndata import AnnData
+
+
+def named_representations(
+    adata: AnnData, use_rep: str | Sequence[str] | None
+) -> dict[str, str | None]:
+    """What `use_rep` names, one or several: key of ``.obsm`` by name; the layer's is ``"X"``.
+
+    Raises
+    ------
+    KeyError
+        If ``.obsm`` lacks one of them.
+    ValueError
+        If none is named, or one twice.
+    """
+    if use_rep is None:
+        return {"X": None}
+    names = [use_rep] if isinstance(use_rep, str) else list(use_rep)
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"`use_rep`={names} must name representations, each once.")
+    for name in names:
+        if name not in adata.obsm:
+            raise KeyError(f"`.obsm` has no {name!r}; {nearest(name, adata.obsm)}.")
+    return {name: name for name in names}
 
 
 def representation_of(adata: AnnData, use_rep: str | None) -> np.ndarray:

@@ -5,10 +5,14 @@ from pertscope.pl._ceiling import ceiling
 from pertscope.pl._comparison import comparison
 from pertscope.pl._deg_overlap import deg_overlap
 from pertscope.pl._effects import effects
+from pertscope.pl._integration import integration
 from pertscope.pl._phenotypic_activity import phenotypic_activity
 from pertscope.pl._rank_distribution import rank_distribution
+from pertscope.pl._relationship_recall import relationship_recall
+from pertscope.pl._representations import representations
 from pertscope.pl._scores import scores
 from pertscope.pl._similarity import similarity
+from pertscope.pl._umap import umap
 
 __all__ = [
     "benchmark",
@@ -16,8 +20,12 @@ __all__ = [
     "comparison",
     "deg_overlap",
     "effects",
+    "integration",
     "phenotypic_activity",
     "rank_distribution",
+    "relationship_recall",
+    "representations",
     "scores",
     "similarity",
+    "umap",
 ]

@@ -75,6 +75,13 @@ def shortened(name: str) -> str:
     return name if len(name) <= LONGEST else f"{name[:half]}…{name[-half:]}"
 
 
+def wrapped(name: str, n_letters: int) -> str:
+    """Words of a name, in lines of so many letters."""
+    from textwrap import wrap
+
+    return "\n".join(wrap(shortened(name).replace("_", " "), n_letters))
+
+
 def _widths(ax: Axes, names: Sequence[str]) -> np.ndarray:
     """Widths of names as shares of the horizontal axis."""
     ax.figure.canvas.figure.draw_without_rendering()  # only now the layout is known

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pertscope._core.messages import listed, nearest
 from pertscope.ev._retrieval_table import CORRECTED, MEAN, P_VALUE
 from pertscope.pl._labels import shortened
 from pertscope.pl._style import BLUE, CHANCE_LINE, VERMILION, legend_beside, one_axes, tidy
+from pertscope.pl._tables import judged_table
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -53,7 +53,7 @@ def phenotypic_activity(
     KeyError
         If ``.uns`` has no such table.
     ValueError
-        If the table under `key` has other columns, or no perturbation was tested.
+        If the table is another one, or no perturbation was tested.
 
     Examples
     --------
@@ -69,16 +69,8 @@ def phenotypic_activity(
     >>> ps.pl.phenotypic_activity(few).get_xlabel()
     'mean average precision'
     """
-    if key not in adata.uns:
-        raise KeyError(
-            f"`.uns` has no {key!r}: call `ps.ev.phenotypic_activity(adata)` first; "
-            f"{nearest(key, adata.uns)}."
-        )
-    table = adata.uns[key]
     needed = [MEAN, P_VALUE, CORRECTED]
-    missing = [c for c in needed if c not in getattr(table, "columns", ())]
-    if missing:
-        raise ValueError(f"`.uns[{key!r}]` has no column {listed(missing)}: it is another table.")
+    table = judged_table(adata, key, function="phenotypic_activity", columns=needed)
     table = table.dropna(subset=needed)
     if table.empty:
         raise ValueError(f"`.uns[{key!r}]` has no p-value.")
