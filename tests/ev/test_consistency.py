@@ -199,6 +199,19 @@ def test_a_single_cell() -> None:
     assert table["p_adjusted"].notna().sum() == 6
 
 
+@pytest.mark.parametrize("diagonal", [True, False])
+def test_a_single_cell_beside_null_perturbations(diagonal) -> None:
+    adata = make_embedded(8, signal=0)
+    labels = adata.obs["perturbation"].astype(str).to_numpy(copy=True)
+    tested, *null = sorted(set(labels) - {"control"})
+    own = np.flatnonzero(labels == tested)
+    labels[own[1:]] = "control"
+    adata.obs["perturbation"] = labels
+    with pytest.warns(UserWarning, match="single cell"):
+        table = table_of(adata, null=null, min_null=2, diagonal=diagonal)
+    assert np.isnan(table["p_value"]).all()
+
+
 def test_bad_input() -> None:
     adata = make_embedded()
     bad = adata.copy()

@@ -65,12 +65,17 @@ def leiden_clusters(neighbors: Neighbors, *, seed: int = 0) -> list[np.ndarray]:
 
 
 def k_means_clusters(x: np.ndarray, n_clusters: int, *, seed: int = 0) -> np.ndarray:
-    """k-means clusters, as many as there are labels, int64 ``(cells,)``."""
+    """k-means clusters, int64 ``(cells,)``; fewer than asked where fewer points are distinct."""
+    import warnings
+
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
     x = np.asarray(x, dtype=np.float64)
-    with threadpool_limits(1):  # sums of several threads are added in any order
+    # sums of several threads are added in any order
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
         return KMeans(n_clusters, n_init=1, random_state=seed).fit(x).labels_.astype(np.int64)
 
 

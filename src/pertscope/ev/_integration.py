@@ -12,9 +12,14 @@ from pertscope._core.conditions import label_column
 from pertscope._core.matrix import matrix_of
 from pertscope._core.messages import nearest as nearest_names
 from pertscope._core.neighbors import Neighbors, nearest, neighbors_in
-from pertscope._core.representation import representation_of, require_batches
+from pertscope._core.representation import (
+    named_representations,
+    representation_of,
+    require_batches,
+)
 from pertscope._core.screen import Screen, require_actual
 from pertscope.ev._integration_metrics import (
+    EVERY_METRIC,
     METRICS,
     TOTAL,
     WEIGHTS,
@@ -29,11 +34,12 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 REPRESENTATION, KIND, NOTE = "representation", "kind", "note"
+ALL, PROFILES = "all", "profiles"
 
 
 def integration(
     adata: AnnData,
-    use_rep: str | None,
+    use_rep: str | Sequence[str] | None,
     *,
     label_key: str | None = None,
     batch_key: str | None = None,
@@ -65,6 +71,11 @@ def integration(
     ``nmi_kmeans`` and ``ari_kmeans`` (as many clusters as labels). ``batch`` and ``biology`` are
     means of these, without ``isolated_labels_f1``; ``total = 0.4 batch + 0.6 biology``.
 
+    Of the biology of profiles, whose rows are wells, counted where they are asked for: mean average
+    precision with which those of a label find each other among the controls of their batch
+    (``map_controls``), and among the other perturbations there (``map_nonreplicates``), by cosine,
+    averaged over labels. Cells have too many pairs for them.
+
     Names are scib-metrics'. Beside it: a cell is no neighbour of itself, and LISI takes exactly
     ``3 * perplexity`` neighbours, as harmonypy. All is float64 but for the products behind
     Euclidean silhouettes, whose close pairs are measured again. What is skipped or clipped is in
@@ -75,7 +86,8 @@ def integration(
     adata
         Registered screen.
     use_rep
-        Key of ``.obsm``; ``None`` for the registered layer, where it holds dense features.
+        Key of ``.obsm``, or several to compare; ``None`` for the registered layer, where it holds
+        dense features.
     label_key
         Column of ``.obs`` that says what should stay apart; by default the perturbation.
     batch_key
@@ -84,10 +96,10 @@ def integration(
         Key of ``.obsm`` of the cells before correction, for ``pcr_comparison``; by default the
         registered layer (scib-metrics: 50 principal components of it).
     metrics
-        ``"all"``, or names of metrics.
+        ``"all"``, those of scib-metrics; ``"profiles"``, these and the two of profiles; or names.
     neighbors_key
         Graph to use in place of a search: distances in ``.obsp``, or an entry of ``.uns`` as
-        ``scanpy.pp.neighbors`` writes it.
+        ``scanpy.pp.neighbors`` writes it; of one representation.
     perplexity
         Neighbours that LISI counts; it looks at three times as many.
     lisi_scale
@@ -100,9 +112,9 @@ def integration(
 
     Returns
     -------
-    ``None``. Writes ``.uns[key_added]``, a DataFrame with one row per metric and total:
-    ``representation``, ``metric``, ``kind`` (``batch``, ``biology``, ``total``), ``value``
-    (float64; NaN where it is not defined), ``note``.
+    ``None``. Writes ``.uns[key_added]``, a DataFrame with one row per representation and
+    metric or total: ``representation``, ``metric``, ``kind`` (``batch``, ``biology``, ``total``),
+    ``value`` (float64; NaN where it is not defined), ``note``.
 
     Raises
     ------
@@ -142,35 +154,42 @@ def integration(
                 f"all cells have {what} {column.categories[0]!r}: integration is judged between "
                 "at least two batches, and labels."
             )
-    x = representation_of(adata, use_rep)
+    reps = named_representations(adata, use_rep)
+    if neighbors_key is not None and len(reps) > 1:
+        raise ValueError("a graph is of one representation: give `neighbors_key` with one.")
+    points = {name: representation_of(adata, key) for name, key in reps.items()}
     if len(labels) == len(labels.categories):
         raise ValueError("each cell has a label of its own: labels must group cells.")
-    cells = Embedded(
-        x,
-        matrix_of(adata, screen.layer) if before is None else representation_of(adata, before),
-        labels.codes.astype(np.int64),
-        batch.codes.astype(np.int64),
-        labels.categories.to_numpy(dtype=object),
-        _finder(adata, x, names, neighbors_key, perplexity),
-        perplexity,
-        lisi_scale,
-        seed,
-    )
-    found = {name: METRICS[name].function(cells) for name in names}
-    table = _table("X" if use_rep is None else use_rep, found, lisi_scale)
+    tables = []
+    for rep, x in points.items():
+        cells = Embedded(
+            x,
+            matrix_of(adata, screen.layer) if before is None else representation_of(adata, before),
+            labels.codes.astype(np.int64),
+            batch.codes.astype(np.int64),
+            labels.categories.to_numpy(dtype=object),
+            int(labels.categories.get_indexer([screen.control])[0]),
+            _finder(adata, x, names, neighbors_key, perplexity),
+            perplexity,
+            lisi_scale,
+            seed,
+        )
+        found = {name: EVERY_METRIC[name].function(cells) for name in names}
+        tables.append(_table(rep, found, lisi_scale))
+    table = pd.concat(tables, ignore_index=True)
+    table.index = table.index.astype(str)
     require_actual(adata)
     adata.uns[key_added] = table
 
 
 def _metric_names(metrics: str | Sequence[str]) -> list[str]:
-    names = (
-        list(METRICS) if metrics == "all" else [metrics] if isinstance(metrics, str) else metrics
-    )
-    unknown = [name for name in names if name not in METRICS]
+    sets: dict[str, Sequence[str]] = {ALL: list(METRICS), PROFILES: list(EVERY_METRIC)}
+    names = sets.get(metrics, [metrics]) if isinstance(metrics, str) else metrics
+    unknown = [name for name in names if name not in EVERY_METRIC]
     if unknown:
-        raise ValueError(f"no metric {unknown[0]!r}; {nearest_names(unknown[0], METRICS)}.")
+        raise ValueError(f"no metric {unknown[0]!r}; {nearest_names(unknown[0], EVERY_METRIC)}.")
     if not names:
-        raise ValueError(f"`metrics` is empty: choose from {', '.join(METRICS)}.")
+        raise ValueError(f"`metrics` is empty: choose from {', '.join(EVERY_METRIC)}.")
     return list(dict.fromkeys(names))
 
 
@@ -180,10 +199,8 @@ def _finder(
     """Neighbours of all metrics from one search for the most that any of them needs."""
     if not perplexity >= 1:
         raise ValueError(f"`perplexity`={perplexity} must be at least 1.")
-    needed = {
-        name: lisi_neighbors(perplexity) if METRICS[name].neighbors < 0 else METRICS[name].neighbors
-        for name in names
-    }
+    asked = {name: EVERY_METRIC[name].neighbors for name in names}
+    needed = {name: lisi_neighbors(perplexity) if k < 0 else k for name, k in asked.items()}
     most = max(needed.values())
     if most == 0:
         return lambda k: nearest(x, k)
@@ -197,14 +214,16 @@ def _finder(
 
 
 def _table(rep: str, found: dict[str, tuple[float, str]], lisi_scale: str) -> pd.DataFrame:
-    rows = [(rep, name, METRICS[name].kind, value, note) for name, (value, note) in found.items()]
+    rows = [
+        (rep, name, EVERY_METRIC[name].kind, value, note) for name, (value, note) in found.items()
+    ]
     means = {}
     for kind in WEIGHTS:
         counted = {
             name: value
             for name, (value, _) in found.items()
-            if METRICS[name].kind == kind
-            and METRICS[name].in_total
+            if EVERY_METRIC[name].kind == kind
+            and EVERY_METRIC[name].in_total
             and not (lisi_scale == "none" and name in {"ilisi", "clisi"})
         }
         missing = [name for name, value in counted.items() if np.isnan(value)]
@@ -215,6 +234,4 @@ def _table(rep: str, found: dict[str, tuple[float, str]], lisi_scale: str) -> pd
     total = sum(weight * means[kind] for kind, weight in WEIGHTS.items())
     rows.append((rep, TOTAL, TOTAL, total, ""))
     columns = [REPRESENTATION, keys.METRIC, KIND, keys.VALUE, NOTE]
-    table = pd.DataFrame(rows, columns=columns)
-    table.index = table.index.astype(str)
-    return table
+    return pd.DataFrame(rows, columns=columns)

@@ -13,6 +13,7 @@ from pertscope.ev._graph_connectivity import graph_connectivity
 from pertscope.ev._kbet import kbet
 from pertscope.ev._lisi import lisi, neighbor_weights, scaled_lisi
 from pertscope.ev._pcr import explained_by_batch
+from pertscope.ev._replicate_precision import replicate_precision
 from pertscope.ev._silhouette import batch_silhouettes, silhouettes
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Embedded:
         Codes of each cell without gaps, int64 ``(cells,)``.
     label_names
         Names of the labels.
+    control
+        Code of the label that is the control; -1 where none is.
     neighbors
         Finds the k nearest neighbours of each cell.
     perplexity, lisi_scale, seed
@@ -53,6 +56,7 @@ class Embedded:
     labels: np.ndarray
     batch: np.ndarray
     label_names: np.ndarray
+    control: int
     neighbors: Callable[[int], Neighbors]
     perplexity: float
     lisi_scale: str
@@ -84,10 +88,13 @@ class Embedded:
         return max(clusters.agreement(self.labels, c) for c in self.leiden)
 
     @cached_property
-    def k_means_agreement(self) -> tuple[float, float]:
-        """NMI and ARI of as many clusters as there are labels."""
-        found = clusters.k_means_clusters(self.x, len(self.label_names), seed=self.seed)
-        return clusters.agreement(self.labels, found)
+    def k_means_agreement(self) -> tuple[float, float, str]:
+        """NMI and ARI of as many clusters as there are labels; a note where there are fewer."""
+        wanted = len(self.label_names)
+        found = clusters.k_means_clusters(self.x, wanted, seed=self.seed)
+        n = len(np.unique(found))
+        note = f"{n} clusters: fewer points than the {wanted} labels are distinct"
+        return (*clusters.agreement(self.labels, found), note if n < wanted else "")
 
 
 @dataclass(frozen=True)
@@ -169,8 +176,19 @@ def _graph_connectivity(cells: Embedded) -> Result:
     return float(found.mean()), ""
 
 
+def _replicates(cells: Embedded, *, among_controls: bool) -> Result:
+    if among_controls and cells.control < 0:
+        return np.nan, "no label is the control"
+    value, n_left_out = replicate_precision(
+        cells.x, cells.labels, cells.batch, cells.control, among_controls=among_controls
+    )
+    why = "no other of their label, or nothing in their batch to be ranked among"
+    return value, f"{n_left_out} left out: {why}" if n_left_out else ""
+
+
 LUECKEN = "Luecken et al., Nature Methods 19 (2022)"
 BUETTNER = "Büttner et al., Nature Methods 16 (2019)"
+AREVALO = "Arevalo et al., Nature Communications 15 (2024)"
 KORSUNSKY = "Korsunsky et al., Nature Methods 16 (2019)"
 
 METRICS: dict[str, IntegrationMetric] = {
@@ -205,7 +223,17 @@ METRICS: dict[str, IntegrationMetric] = {
     "ari_leiden": IntegrationMetric(
         lambda c: (c.leiden_agreement[1], ""), BIOLOGY, LUECKEN, GRAPH_NEIGHBORS
     ),
-    "nmi_kmeans": IntegrationMetric(lambda c: (c.k_means_agreement[0], ""), BIOLOGY, LUECKEN),
-    "ari_kmeans": IntegrationMetric(lambda c: (c.k_means_agreement[1], ""), BIOLOGY, LUECKEN),
+    "nmi_kmeans": IntegrationMetric(lambda c: c.k_means_agreement[::2], BIOLOGY, LUECKEN),
+    "ari_kmeans": IntegrationMetric(lambda c: c.k_means_agreement[1:], BIOLOGY, LUECKEN),
 }
 """Every metric of :func:`pertscope.ev.integration`, by scib-metrics' names."""
+
+EVERY_METRIC: dict[str, IntegrationMetric] = METRICS | {
+    "map_controls": IntegrationMetric(
+        lambda c: _replicates(c, among_controls=True), BIOLOGY, AREVALO
+    ),
+    "map_nonreplicates": IntegrationMetric(
+        lambda c: _replicates(c, among_controls=False), BIOLOGY, AREVALO
+    ),
+}
+"""Those, and two that scib-metrics has not: their pairs are too many where rows are cells."""

@@ -39,6 +39,51 @@ def mean_cosine(
         return (square - own) / (n * (n - 1)), n
 
 
+def similarities_by_size(
+    unit: np.ndarray, codes: np.ndarray, sizes: np.ndarray, seed: int, *, diagonal: bool
+) -> list[np.ndarray]:
+    """Mean cosine of groups from which as many cells are drawn as each size says.
+
+    The cells of a group stand in one random order, and the first ones count; a group with fewer
+    cells is taken as it is. Each cell is read once.
+
+    Parameters
+    ----------
+    unit
+        Vectors of length 1, or 0, ``(cells, d)``.
+    codes
+        Group of each cell, int64 ``(cells,)``; codes without gaps.
+    sizes
+        Numbers of cells, ascending.
+    seed
+        Seed of the order.
+    diagonal
+        Whether a cell with itself is a pair.
+
+    Returns
+    -------
+    One float64 ``(groups with two cells or more,)`` for each size, ascending.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(codes))
+    order = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    n_cells = np.bincount(codes)
+    place = np.arange(len(codes)) - np.repeat(np.cumsum(n_cells) - n_cells, n_cells)
+    total = np.zeros((len(n_cells), unit.shape[1]))
+    own, before, found = np.zeros(len(n_cells)), 0, []
+    for size in sizes:
+        rows = order[(before <= place) & (place < size)]
+        total += sums_by_group(unit[rows], codes[rows], len(n_cells))
+        own += np.bincount(codes[rows], np.einsum("ij,ij->i", unit[rows], unit[rows]), len(n_cells))
+        n = np.minimum(n_cells, size)[n_cells > 1]
+        square = np.einsum("ij,ij->i", total, total)[n_cells > 1]
+        if diagonal:
+            found.append(np.sort(square / n**2))
+        else:
+            found.append(np.sort((square - own[n_cells > 1]) / (n * (n - 1))))
+        before = size
+    return found
+
+
 def permutation_p(
     unit: np.ndarray,
     own: np.ndarray,

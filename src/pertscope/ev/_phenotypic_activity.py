@@ -91,6 +91,21 @@ def phenotypic_activity(
         If queries have no controls to rank, no perturbation has two profiles, values are NaN or
         infinite, or an option is unknown.
 
+    Notes
+    -----
+    p-values are uniform without an effect where profiles and controls were treated alike. They are
+    not where the representation was centred, scaled or whitened on the very controls that are
+    ranked: these are then nearer to 0 and more alike in shape than new ones would be. Of profiles
+    that are noise in 50 dimensions, beside 16 controls on each of 4 plates, TVN makes 56 % pass
+    0.05, and beside 64, 12 %. To hold the level, fit on some controls and rank among others::
+
+        held_out = adata[~fitted].copy()  # without the controls that are fitted on
+        ps.pp.tvn(held_out, "X_pca", fit_on=adata[fitted].copy())
+
+    p-values are too large where replicates are on several batches that still differ, since the
+    controls that they are ranked among are on the batch of the query. Profiles of few dimensions
+    depend on each other more than the null knows: in 5 dimensions 7 % of them pass 0.05.
+
     References
     ----------
     Kalinin et al., A versatile information retrieval framework for evaluating profile strength and

@@ -166,6 +166,12 @@ def _active(
             "pass `activity_key=None` to take every perturbation."
         )
     screen, table = conditions.screen, adata.uns[activity_key]
+    wanted = [*screen.covariate_keys, keys.PERTURBATION, CORRECTED]
+    if not set(wanted) <= set(getattr(table, "columns", ())):
+        raise KeyError(
+            f"`.uns[{activity_key!r}]` is no table of `ps.ev.phenotypic_activity` for this screen: "
+            f"it lacks some of {listed(wanted)}."
+        )
     passing = table[table[CORRECTED] < fdr]
     names = passing[[*screen.covariate_keys, keys.PERTURBATION]].astype(str)
     place = {tuple(row): i for i, row in enumerate(conditions.table.to_numpy(dtype=object))}
