@@ -1,0 +1,1 @@
+"""Networks that are trained on what is known of genes, to describe them by vectors."""
