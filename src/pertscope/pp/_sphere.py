@@ -32,6 +32,10 @@ def sphere(
     deviation 1. Directions in which the controls do not vary, as where they are fewer than the
     dimensions, are dropped by PCA; ZCA weighs them like the last one in which they do.
 
+    With few controls for each dimension the controls that were fitted are whitened, and other cells
+    just like them are not: these then pass for different. Reduce the dimensions first, or compare
+    with controls that were not fitted (`fit_on`).
+
     Parameters
     ----------
     adata

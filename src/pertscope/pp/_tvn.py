@@ -32,6 +32,10 @@ def tvn(
     W'`` with the eigenvectors W and eigenvalues D of the covariance of all controls. Directions in
     which no control varies are dropped.
 
+    With few controls for each dimension the controls that were fitted are whitened, and other cells
+    just like them are not: these then pass for different. Reduce the dimensions first, or compare
+    with controls that were not fitted (`fit_on`).
+
     Parameters
     ----------
     adata
