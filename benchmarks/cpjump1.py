@@ -8,11 +8,15 @@ with ``python benchmarks/cpjump1.py``; half a minute.
 
 from __future__ import annotations
 
-import anndata as ad
+from typing import TYPE_CHECKING
+
 import pandas as pd
 from _data import find
 
 import pertscope as ps
+
+if TYPE_CHECKING:
+    import anndata as ad
 
 FOLDER = "cpjump1_compound_7plates"
 ANNOTATIONS = "JUMP-Target-1_compound_metadata_additional_annotations.tsv"
@@ -23,22 +27,15 @@ FDR = 0.05
 def load() -> ad.AnnData:
     """2,688 wells x 602 features, registered: DMSO is the control, plates are batches."""
     folder = find(FOLDER)
-    files = sorted(folder.glob("BR*.csv.gz"))
-    table = pd.concat([pd.read_csv(f, low_memory=False) for f in files], ignore_index=True)
-    features = [
-        name
-        for name in table
-        if not (name.startswith("Metadata_") or "ZBF" in name or "Brightfield" in name)
-    ]
-    obs = table[["Metadata_broad_sample", "Metadata_Plate", "Metadata_Well"]].rename(
-        columns=lambda name: name.removeprefix("Metadata_")
-    )
+    adata = ps.datasets.read_cell_painting(sorted(folder.glob("BR*.csv.gz")))
+    adata = adata[:, ~adata.var_names.str.contains("ZBF|Brightfield")].copy()
+    obs = adata.obs.astype(object)
+    obs.columns = obs.columns.str.removeprefix("Metadata_")
     targets = pd.read_csv(folder / ANNOTATIONS, sep="\t").dropna(subset=["broad_sample"])
     of_compound = targets.set_index("broad_sample")["target_list"]
     obs["target_list"] = obs["broad_sample"].map(of_compound)
     obs["broad_sample"] = obs["broad_sample"].fillna("DMSO")
-    obs.index = obs["Plate"] + "_" + obs["Well"]
-    adata = ad.AnnData(table[features].to_numpy(), obs=obs, var=pd.DataFrame(index=features))
+    adata.obs = obs[["broad_sample", "gene", "target_list", "Plate", "Well"]]
     ps.pp.register(
         adata,
         perturbation_key="broad_sample",
