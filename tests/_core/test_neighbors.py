@@ -86,6 +86,16 @@ def test_rows_that_float32_cannot_tell_apart(rng) -> None:
     np.testing.assert_array_equal(nearest(x, 5).indices, order)
 
 
+@pytest.mark.parametrize("far", [1e-3, 1, 1e3])
+def test_a_sample_that_misleads(rng, far) -> None:
+    """Every 32nd point lies in another place than the rest, or all on one spot."""
+    x = rng.normal(size=(3000, 3))
+    x[::32] *= far
+    got = nearest(x, 40)
+    want = np.argsort(oracle(x, x, "euclidean", own=True), axis=1)[:, :40]
+    np.testing.assert_array_equal(got.indices, want)
+
+
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_other_queries(rng, metric) -> None:
     x, queries = rng.normal(size=(300, 5)), rng.normal(size=(40, 5))

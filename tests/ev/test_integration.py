@@ -182,6 +182,18 @@ def test_table_and_totals(screen, tmp_path) -> None:
     screen.write_h5ad(tmp_path / "screen.h5ad")
 
 
+def test_several_representations_are_one_table(screen) -> None:
+    names = ["ilisi", "silhouette_label", "nmi_kmeans"]
+    ps.ev.integration(screen, ["X_noise", "X_good"], metrics=names)
+    table = screen.uns["integration"]
+    assert table.index.is_unique
+    for name, rows in table.groupby("representation", sort=False):
+        ps.ev.integration(screen, name, metrics=names, key_added="alone")
+        alone = screen.uns["alone"]
+        pd.testing.assert_frame_equal(rows.set_index(alone.index), alone)
+    assert table["representation"].unique().tolist() == ["X_noise", "X_good"]
+
+
 def test_one_search_serves_all(screen, monkeypatch) -> None:
     searched = []
     search = neighbors._search
@@ -242,6 +254,14 @@ def test_what_is_left_out_or_clipped_is_said(screen) -> None:
         ({"batch_key": "one"}, ValueError, "all cells have batch 'x'"),
         ({"batch_key": "missing"}, ValueError, "1 missing label"),
         ({"label_key": "own"}, ValueError, "each cell has a label of its own"),
+        ({"use_rep": []}, ValueError, "must name representations, each once"),
+        ({"use_rep": ["X_good", "X_good"]}, ValueError, "must name representations, each once"),
+        ({"use_rep": ["X_good", "X_noisy"]}, KeyError, "no 'X_noisy'; nearest: 'X_noise'"),
+        (
+            {"use_rep": ["X_good", "X_noise"], "neighbors_key": "graph"},
+            ValueError,
+            "a graph is of one representation",
+        ),
         ({"neighbors_key": "graph"}, KeyError, "no graph 'graph'"),
         ({"key_added": "a/b"}, ValueError, "cannot be stored"),
     ],

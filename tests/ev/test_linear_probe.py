@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from tests.ev.embedded import make_embedded, papalexi_pca
 from tests.helpers import fingerprint, refused
 
 import pertscope as ps
+from pertscope.ev import _linear_layers
+from pertscope.ev._linear_kernels import softmax_errors
 from pertscope.ev._linear_layers import fit_layers, learning_rate
 
 LAYERS = {"batch_size": 64, "seed": 0, "device": "cpu"}
@@ -43,6 +49,35 @@ def test_layers_find_a_linear_map() -> None:
     for weight, bias in layers:
         found = found @ weight + bias
     assert np.abs(found - y).max() < 0.02
+
+
+@pytest.mark.parametrize("kind", ["classes", "dense", "csr"])
+@pytest.mark.parametrize("batch_size", [5, 64])  # fewer and more rows than dimensions
+def test_layers_as_torch_trains_them(kind, batch_size, monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 8))
+    y = sp.random_array((300, 30), density=0.2, rng=rng, format="csr", dtype=np.float32)
+    target = {"classes": rng.integers(5, size=300), "dense": y.toarray(), "csr": y}[kind]
+    keys = {"widths": [5], "loss": "cross_entropy"}
+    if kind != "classes":
+        keys = {"widths": [6, 30], "loss": "mse_loss"}
+    keys |= LAYERS | {"batch_size": batch_size, "n_epochs": 12, "peak": 0.01}
+    ours = fit_layers(x, target.__getitem__, **keys)
+    by_torch = partial(_linear_layers.descend_on, "cpu")
+    monkeypatch.setattr(_linear_layers, "descend", by_torch)
+    for layer, expected in zip(ours, fit_layers(x, target.__getitem__, **keys), strict=True):
+        for found, want in zip(layer, expected, strict=True):
+            np.testing.assert_allclose(found, want, atol=2e-5)
+
+
+def test_errors_of_softmax() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(40, 9)).astype(np.float32) * np.logspace(-3, 3, 40)[:, None]
+    classes = rng.integers(9, size=40)
+    found = scores.astype(np.float32)
+    softmax_errors(found, classes)
+    want = (softmax(scores.astype(np.float32).astype(float), axis=1) - np.eye(9)[classes]) / 40
+    np.testing.assert_allclose(found, want, atol=1e-8)
 
 
 def test_layers_leave_the_generator_of_others_alone() -> None:

@@ -101,6 +101,23 @@ def test_against_numpy(small_blocks, tails) -> None:
     assert row.floor == pytest.approx(tails[0] + 1 - tails[1])
 
 
+def test_several_representations_are_one_table() -> None:
+    adata = make_embedded(40, signal=1, n_cells=4)
+    adata.obsm["X_other"] = np.random.default_rng(3).normal(size=(adata.n_obs, 5))
+    databases = [some_pairs(300, 40), some_pairs(200, 40)]
+    ps.ev.relationship_recall(adata, ["X_rep", "X_other"], databases=databases)
+    table = adata.uns["relationship_recall"]
+    assert table.index.is_unique
+    assert table["representation"].tolist() == ["X_rep", "X_rep", "X_other", "X_other"]
+    for name, rows in table.groupby("representation", observed=True):
+        ps.ev.relationship_recall(adata, name, databases=databases, key_added="alone")
+        alone = adata.uns["alone"].astype({"representation": str})
+        of_both = rows.astype({"representation": str}).set_index(alone.index)
+        pd.testing.assert_frame_equal(of_both, alone)
+    with refused(adata, ValueError, "must name representations, each once"):
+        ps.ev.relationship_recall(adata, ["X_rep", "X_rep"], databases=databases)
+
+
 def test_order_and_repetition_do_not_matter() -> None:
     adata = make_embedded(40, signal=1, n_cells=4)
     known = some_pairs(200, 40)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.distance import cdist
 
-from pertscope.ev import _silhouette
+from pertscope.ev import _silhouette, _silhouette_sums
 from pertscope.ev._graph_connectivity import graph_connectivity
 from pertscope.ev._kbet import kbet
 from pertscope.ev._lisi import lisi, neighbor_weights
@@ -65,12 +65,26 @@ def test_blocks_shifts_and_sizes(rng, monkeypatch, size, shift) -> None:
     from sklearn.metrics import silhouette_samples
 
     monkeypatch.setattr(_silhouette, "ROWS", 64)
-    monkeypatch.setattr(_silhouette, "COLUMNS", 48)
+    monkeypatch.setattr(_silhouette_sums, "COLUMNS", 48)
     codes = np.sort(rng.integers(5, size=400))[rng.permutation(400)]
     x = 3 * rng.normal(size=(5, 6))[codes] + rng.normal(size=(400, 6))
     x[:60], x[70] = x[0], x[71] + 1e-9
     want = silhouette_samples(x, codes)
     np.testing.assert_allclose(silhouettes((x + shift) * size, codes), want, atol=1e-6)
+
+
+@pytest.mark.parametrize("other", ["nearest", "furthest"])
+@pytest.mark.parametrize("apart", [0, 0.5, 3])
+def test_labels_that_cannot_matter_are_left_out(rng, apart, other) -> None:
+    codes = np.repeat(np.arange(12), [3, 5, 19, *[70] * 9])
+    shape = rng.normal(size=(12, 5, 5))  # labels of unlike covariances
+    x = apart * rng.normal(size=(12, 5))[codes]
+    x += np.einsum("ij,ijk->ik", rng.gamma(0.3, size=(len(codes), 5)), shape[codes])
+    want = oracle(cdist(x, x), codes, other)
+    np.testing.assert_allclose(silhouettes(x, codes, other=other), want, atol=1e-6)
+    edges = np.append(0, np.cumsum(np.bincount(codes)))
+    sums = _silhouette_sums.EuclideanSums(x, edges).sums(0, len(x), codes, other)
+    assert np.isinf(sums).mean() > (0.75 if apart == 3 else 0.2)
 
 
 def test_within_groups(rng) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 STRIDE = 32
 """Values that are looked at together: few strides hold a value that is kept."""
+SIGN = np.uint32(2**31)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -34,15 +35,39 @@ def _replace_largest(best, which, value, index):
 
 
 @numba.njit(cache=True, nogil=True)
-def keep_smallest(values, first, own, best, which):
-    """Keep the smallest values of each row in a heap.
+def _key(value, index):
+    """A number in the order of values, float32, and then of indices below 2 ** 32."""
+    bits = np.float32(value + np.float32(0)).view(np.uint32)  # -0 is 0
+    bits = ~bits if bits & SIGN else bits | SIGN
+    return np.uint64(bits) << np.uint64(32) | np.uint64(index)
+
+
+@numba.njit(cache=True, nogil=True)
+def _value(key):
+    bits = np.uint32(key >> np.uint64(32))
+    bits = bits ^ SIGN if bits & SIGN else ~bits
+    return np.uint32(bits).view(np.float32)
+
+
+@numba.njit(cache=True, nogil=True)
+def _compact(keys, n, kept):
+    """Move the smallest of the first n keys to the front; the value of the largest of these."""
+    found = np.partition(keys[:n], kept - 1)
+    keys[:kept] = found[:kept]
+    return _value(found[kept - 1])
+
+
+@numba.njit(cache=True, nogil=True)
+def keep_smallest(values, first, own, kept, keys, filled, limits):
+    """Keep at least the `kept` smallest values of each row.
 
     `values` are ``(rows, columns)``, their columns being points ``first, first + 1, ...``; a row
-    does not keep point ``own[row]``. The heaps `best` and `which` are ``(rows, kept)``.
+    does not keep point ``own[row]``. ``keys[row, : filled[row]]`` are what is kept, of values below
+    ``limits[row]``: a row that is full is cut down to the smallest.
     """
-    n_columns = values.shape[1]
+    n_columns, room = values.shape[1], keys.shape[1]
     for row in range(len(own)):
-        limit = best[row, 0]
+        limit, n = limits[row], filled[row]
         for start in range(0, n_columns, STRIDE):
             stop = min(start + STRIDE, n_columns)
             some = values[row, start:stop]
@@ -53,8 +78,29 @@ def keep_smallest(values, first, own, best, which):
                 continue
             for j in range(start, stop):
                 if values[row, j] < limit and first + j != own[row]:
-                    _replace_largest(best[row], which[row], values[row, j], first + j)
-                    limit = best[row, 0]
+                    keys[row, n] = _key(values[row, j], first + j)
+                    n += 1
+                    if n == room:
+                        limit = _compact(keys[row], n, kept)
+                        n = kept
+        limits[row], filled[row] = limit, n
+
+
+@numba.njit(cache=True, nogil=True)
+def smallest(keys, filled, which, largest):
+    """Points of the smallest keys of each row, ``(rows, kept)``, and the largest of their values.
+
+    That is -inf for a row that holds fewer.
+    """
+    kept = which.shape[1]
+    for row in range(len(which)):
+        if filled[row] < kept:
+            which[row] = 0
+            largest[row] = -np.inf
+            continue
+        largest[row] = _compact(keys[row], filled[row], kept)
+        for j in range(kept):
+            which[row, j] = np.int64(keys[row, j] & np.uint64(0xFFFFFFFF))
 
 
 @numba.njit(cache=True, nogil=True)

@@ -9,8 +9,14 @@ import numpy as np
 
 from pertscope._core.threads import in_threads
 
-ROWS, COLUMNS = 256, 4096
+ROWS, COLUMNS = 1024, 1024
 """Queries and points of a tile of float32 distances: the cache of a core holds it."""
+
+SAMPLED = 32
+"""One point in so many tells about how far the nearest ones are."""
+
+ROOM = 3
+"""Candidates of a row that there is room for, in multiples of those that are kept."""
 
 SPARE = 16
 """Candidates beyond k that are kept in float32, so that few rows must be searched again."""
@@ -66,11 +72,14 @@ class Search:
 
         def search(start: int) -> None:
             rows = slice(start, min(start + ROWS, len(asked)))
-            best = np.full((rows.stop - start, kept), np.inf, np.float32)
-            which = np.full(best.shape, -1)
+            n_rows = rows.stop - start
+            limits = _limits(left[rows] @ right[::SAMPLED].T, kept)
+            keys, filled = np.empty((n_rows, ROOM * kept), np.uint64), np.zeros(n_rows, np.int64)
             for first in range(0, n, COLUMNS):
                 tile = left[rows] @ right[first : first + COLUMNS].T
-                kernels.keep_smallest(tile, first, self._own[rows], best, which)
+                kernels.keep_smallest(tile, first, self._own[rows], kept, keys, filled, limits)
+            which, largest = np.empty((n_rows, kept), np.int64), np.empty(n_rows, np.float32)
+            kernels.smallest(keys, filled, which, largest)
             kernels.refine(
                 asked[rows], asked_squares[rows], x, squares, which, indices[rows], squared[rows]
             )
@@ -81,7 +90,7 @@ class Search:
                 # distance within this of their true one
                 rounding = (d + 8) * 2.0**-23 * (2 * nearby + np.sqrt(farthest)) ** 2 + 1e-30
                 base = 1 if self.unit else nearby**2
-                unsure = start + np.flatnonzero(farthest + rounding >= best[:, 0] + base)
+                unsure = start + np.flatnonzero(farthest + rounding >= largest + base)
                 if len(unsure):
                     found = np.empty((len(unsure), k), np.int64), np.empty((len(unsure), k))
                     kernels.search_rows(
@@ -116,6 +125,15 @@ class Search:
         which = np.ascontiguousarray(which, dtype=np.int64)
         kernels.refine(asked, asked_squares, x, squares, which, indices, squared)
         return indices, squared
+
+
+def _limits(sample: np.ndarray, kept: int) -> np.ndarray:
+    """Values below which a row's `kept` smallest lie but for few rows, from those of a sample."""
+    expected = kept / SAMPLED
+    rank = int(expected + 4 * np.sqrt(expected) + 5)  # one more is the row's own
+    if rank >= sample.shape[1]:
+        return np.full(len(sample), np.inf, np.float32)
+    return np.nextafter(np.partition(sample, rank, axis=1)[:, rank], np.float32(np.inf))
 
 
 def _squares(x: np.ndarray, unit: bool) -> np.ndarray:

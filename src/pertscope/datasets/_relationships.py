@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
-from pandas.api.types import union_categoricals
 
 from pertscope._core.messages import listed, nearest
 from pertscope.datasets._fetch import cache_folder, fetch
@@ -110,7 +109,7 @@ def read_pairs(path: Path) -> pd.DataFrame:
 def _read_pairs(path: Path, modified: int, size: int) -> pd.DataFrame:  # noqa: ARG001
     """Read a file again only if it changed: every representation is held against the same."""
     # a gene may be called NA or NaN
-    table = pd.read_csv(path, dtype="category", na_filter=False)
+    table = pd.read_csv(path, dtype="category", na_filter=False, low_memory=False)
     return unique_pairs(table, str(path))
 
 
@@ -127,17 +126,18 @@ def unique_pairs(table: pd.DataFrame, what: str) -> pd.DataFrame:
     missing = [c for c in ENTITIES if c not in table.columns]
     if missing:
         raise KeyError(f"{what} has no column {listed(missing)}; {nearest('entity', table)}.")
-    columns = [table[c].astype("category").cat.rename_categories(str) for c in ENTITIES]
-    both = union_categoricals(columns)
-    codes, names = both.codes.astype(np.int64), both.categories.to_numpy(dtype=object)
-    lost = (codes < 0) | np.isin(codes, np.flatnonzero(names == ""))  # -1: missing
+    columns = [table[c].astype("category").cat for c in ENTITIES]
+    each = [np.array([str(name) for name in c.categories], dtype=object) for c in columns]
+    lost = np.array(
+        [  # -1: missing
+            (c.codes < 0) | np.isin(c.codes, np.flatnonzero(own == ""))
+            for c, own in zip(columns, each, strict=True)
+        ]
+    ).any(axis=0)
     if lost.any():
-        raise ValueError(
-            f"{what} lacks a name in {int(lost.reshape(2, -1).any(axis=0).sum())} row(s)."
-        )
-    names, rank = np.unique(names, return_inverse=True)
-    codes = rank[codes]
-    one, other = codes.reshape(2, -1)
+        raise ValueError(f"{what} lacks a name in {int(lost.sum())} row(s).")
+    names, rank = np.unique(np.concatenate(each), return_inverse=True)
+    one, other = rank[columns[0].codes], rank[len(each[0]) :][columns[1].codes]
     a, b = np.minimum(one, other), np.maximum(one, other)
     packed = np.sort((a * len(names) + b)[a != b])
     packed = packed[np.diff(packed, prepend=-1) > 0]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
+
+from pertscope.ev._linear_steps import descend
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import torch
 
@@ -31,7 +34,7 @@ def learning_rate(epoch: int, *, peak: float, n_epochs: int) -> float:
 
 def fit_layers(
     x: np.ndarray,
-    targets: Callable[[np.ndarray], np.ndarray],
+    targets: Callable[[np.ndarray], Any],
     *,
     widths: Sequence[int],
     loss: str,
@@ -48,11 +51,12 @@ def fit_layers(
     x
         Inputs ``(rows, d)``.
     targets
-        Targets of some rows: classes int64 ``(n,)``, or values float32 ``(n, widths[-1])``.
+        Targets of some rows: classes int64 ``(n,)``, or values float32 ``(n, widths[-1])``, dense
+        or CSR.
     widths
         Outputs of each layer.
     loss
-        ``"cross_entropy"`` or ``"mse_loss"``, of :mod:`torch.nn.functional`.
+        ``"cross_entropy"`` of one layer or ``"mse_loss"`` of two.
     peak
         Highest learning rate; see :func:`learning_rate`.
     n_epochs, batch_size
@@ -66,44 +70,72 @@ def fit_layers(
     -------
     Weights ``(inputs, outputs)`` and biases ``(outputs,)`` of each layer, float64.
     """
+    rng = np.random.default_rng(seed)
+    layers = [_first_weights(*sizes, rng) for sizes in itertools.pairwise([x.shape[1], *widths])]
+    x = np.ascontiguousarray(x, dtype=np.float32)
+
+    def steps() -> Iterator[tuple[float, np.ndarray]]:
+        for epoch in range(n_epochs):
+            rate = learning_rate(epoch, peak=peak, n_epochs=n_epochs)
+            order = rng.permutation(len(x))
+            for start in range(0, len(x), batch_size):
+                yield rate, order[start : start + batch_size]
+
+    how: dict[str, Any] = {"loss": loss, "steps": steps(), "weight_decay": WEIGHT_DECAY}
+    where = _device(device)
+    if where == "cpu":
+        descend(x, targets, layers, **how)
+    else:
+        descend_on(where, x, targets, layers, **how)
+    return [(w[:-1].astype(np.float64), w[-1].astype(np.float64)) for w in layers]
+
+
+def _first_weights(n_in: int, n_out: int, rng: np.random.Generator) -> np.ndarray:
+    """Uniform within 1 / sqrt(inputs), as torch's own layers; float32, the bias the last row."""
+    bound = 1 / math.sqrt(n_in)
+    return rng.uniform(-bound, bound, (n_in + 1, n_out)).astype(np.float32)
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
     import torch
 
-    where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    generator = torch.Generator().manual_seed(seed)
-    layers = _first_weights([x.shape[1], *widths], generator, where)
-    parameters = [p for layer in layers for p in layer]
-    optimizer = torch.optim.AdamW(parameters, lr=peak, weight_decay=WEIGHT_DECAY)
-    inputs = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)).to(where)
-    criterion = getattr(torch.nn.functional, loss)
-    for epoch in range(n_epochs):
-        optimizer.param_groups[0]["lr"] = learning_rate(epoch, peak=peak, n_epochs=n_epochs)
-        for rows in torch.randperm(len(x), generator=generator).split(batch_size):
-            found = inputs[rows.to(where)]
-            for weight, bias in layers:
-                found = torch.addmm(bias, found, weight)
-            wanted = torch.from_numpy(targets(rows.numpy())).to(where)
-            optimizer.zero_grad(set_to_none=True)
-            criterion(found, wanted).backward()
-            optimizer.step()
-    return [
-        (w.detach().cpu().numpy().astype(np.float64), b.detach().cpu().numpy().astype(np.float64))
-        for w, b in layers
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def descend_on(
+    device: str,
+    x: np.ndarray,
+    targets: Callable[[np.ndarray], Any],
+    layers: list[np.ndarray],
+    *,
+    loss: str,
+    steps: Iterator[tuple[float, np.ndarray]],
+    weight_decay: float,
+) -> None:
+    """What :func:`~pertscope.ev._linear_steps.descend` does, by torch, as on a GPU."""
+    import torch
+
+    split = [
+        tuple(torch.tensor(w, device=device).requires_grad_() for w in (layer[:-1], layer[-1]))
+        for layer in layers
     ]
+    optimizer = torch.optim.AdamW([w for pair in split for w in pair], weight_decay=weight_decay)
+    inputs, criterion = torch.from_numpy(x).to(device), getattr(torch.nn.functional, loss)
+    for rate, rows in steps:
+        optimizer.param_groups[0]["lr"] = rate
+        found = inputs[torch.from_numpy(rows).to(device)]
+        for weight, bias in split:
+            found = torch.addmm(bias, found, weight)
+        optimizer.zero_grad(set_to_none=True)
+        criterion(found, _tensor(targets(rows)).to(device)).backward()
+        optimizer.step()
+    for layer, (weight, bias) in zip(layers, split, strict=True):
+        layer[:-1], layer[-1] = weight.detach().cpu().numpy(), bias.detach().cpu().numpy()
 
 
-def _first_weights(
-    sizes: Sequence[int], generator: torch.Generator, device: str
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Uniform within 1 / sqrt(inputs), as torch's own layers, from a generator of their own."""
+def _tensor(target: Any) -> torch.Tensor:
     import torch
 
-    layers = []
-    for n_in, n_out in itertools.pairwise(sizes):
-        bound = 1 / math.sqrt(n_in)
-        drawn = (torch.empty(n_in, n_out), torch.empty(n_out))
-        weight, bias = (
-            t.uniform_(-bound, bound, generator=generator).to(device).requires_grad_()
-            for t in drawn
-        )
-        layers.append((weight, bias))
-    return layers
+    return torch.from_numpy(target.toarray() if sp.issparse(target) else target)

@@ -10,6 +10,7 @@ from pertscope._core import keys
 from pertscope._core.batch_splits import drawn_sides, with_same_labels
 from pertscope._core.representation import represented
 from pertscope._core.screen import require_actual
+from pertscope._core.threads import in_threads
 from pertscope.ev._accuracy import TOP, accuracies, seed_table
 from pertscope.ev._linear_layers import fit_layers
 
@@ -106,9 +107,9 @@ def linear_probe(
         held_out_fraction=0,
         seeds=range(seed, seed + n_seeds),
     )
-    rows: list[dict[str, object]] = []
-    for seed_here, *both in sides:
-        train, test, labels = with_same_labels(cells, *both, drop_controls=True)
+
+    def judge(seed: int, train: np.ndarray, test: np.ndarray) -> list[dict[str, object]]:
+        train, test, labels = with_same_labels(cells, train, test, drop_controls=True)
         codes = np.searchsorted(labels, cells.perturbation)
         ((weight, bias),) = fit_layers(
             cells.x[train],
@@ -118,13 +119,13 @@ def linear_probe(
             peak=learning_rate,
             n_epochs=n_epochs,
             batch_size=batch_size,
-            seed=seed_here,
+            seed=seed,
             device=device,
         )
         found = accuracies(_ranked(cells.x, test, weight, bias), codes[test])
-        rows += [
+        return [
             {
-                "seed": seed_here,
+                "seed": seed,
                 keys.METRIC: name,
                 keys.VALUE: value,
                 "n_labels": len(labels),
@@ -132,6 +133,8 @@ def linear_probe(
             }
             for name, value in found.items()
         ]
+
+    rows = [row for of_seed in in_threads(judge, sides) for row in of_seed]
     require_actual(adata)
     adata.uns[key_added] = seed_table(rows)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from pertscope._core import keys
 from pertscope._core.batch_splits import drawn_sides
@@ -12,6 +13,7 @@ from pertscope._core.matrix import dense_rows, matrix_of, refuse_counts
 from pertscope._core.messages import listed
 from pertscope._core.representation import represented
 from pertscope._core.screen import Screen, require_actual
+from pertscope._core.threads import in_threads
 from pertscope.ev._accuracy import seed_table
 from pertscope.ev._linear_layers import fit_layers
 from pertscope.ev._reconstruction_scores import check_controls, reconstruction_scores
@@ -127,6 +129,8 @@ def reconstruction(
     if not 0 < held_out_fraction < 1:
         raise ValueError(f"`held_out_fraction`={held_out_fraction} must lie between 0 and 1.")
     expression = matrix_of(adata, layer)
+    if sp.issparse(expression):
+        expression = expression.tocsr()  # rows are taken out
     sides = drawn_sides(
         adata,
         cells,
@@ -135,8 +139,8 @@ def reconstruction(
         held_out_fraction=held_out_fraction,
         seeds=range(seed, seed + n_seeds),
     )
-    rows: list[dict[str, object]] = []
-    for seed_here, train, test in sides:
+
+    def judge(seed: int, train: np.ndarray, test: np.ndarray) -> list[dict[str, object]]:
         _check_unseen(cells, train, test)
         check_controls(cells.batch[test], cells.is_control[test], cells.batches)
         layers = fit_layers(
@@ -147,7 +151,7 @@ def reconstruction(
             peak=learning_rate,
             n_epochs=n_epochs,
             batch_size=batch_size,
-            seed=seed_here,
+            seed=seed,
             device=device,
         )
         found = reconstruction_scores(
@@ -157,10 +161,12 @@ def reconstruction(
             cells.is_control[test],
         )
         n_test = int((~cells.is_control[test]).sum())
-        rows += [
-            {"seed": seed_here, keys.METRIC: name, keys.VALUE: value, "n_test": n_test}
+        return [
+            {"seed": seed, keys.METRIC: name, keys.VALUE: value, "n_test": n_test}
             for name, value in found.items()
         ]
+
+    rows = [row for of_seed in in_threads(judge, sides) for row in of_seed]
     require_actual(adata)
     adata.uns[key_added] = seed_table(rows)
 
@@ -177,13 +183,15 @@ def _check_unseen(cells: Represented, train: np.ndarray, test: np.ndarray) -> No
 
 
 class _Targets:
-    """Expression of some of the rows of train, float32 ``(n, genes)``."""
+    """Expression of some of the rows of train, float32 ``(n, genes)``, CSR if it is in memory."""
 
     def __init__(self, expression: Any, train: np.ndarray) -> None:
         self.expression = expression
         self.train = train
 
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
+    def __call__(self, rows: np.ndarray) -> Any:
+        if sp.issparse(self.expression):
+            return self.expression[self.train[rows]]
         order = np.argsort(rows)  # files are read in order
         found = np.empty((len(rows), self.expression.shape[1]), np.float32)
         found[order] = dense_rows(self.expression, self.train[rows[order]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,7 +14,7 @@ import pandas as pd
 from pertscope._core import keys
 from pertscope._core.distances import unit_rows
 from pertscope._core.messages import listed
-from pertscope._core.representation import represented, sums_by_group
+from pertscope._core.representation import named_representations, represented, sums_by_group
 from pertscope._core.screen import require_actual
 from pertscope.datasets._relationships import ENTITIES, relationships, unique_pairs
 from pertscope.ev._pair_quantiles import pair_order_statistics
@@ -31,7 +32,7 @@ Database: TypeAlias = str | Path | pd.DataFrame
 
 def relationship_recall(
     adata: AnnData,
-    use_rep: str | None = "X_pca",
+    use_rep: str | Sequence[str] | None = "X_pca",
     *,
     databases: Database | Sequence[Database] = ("reactome", "humap", "string", "corum", "signor"),
     tails: tuple[float, float] = (0.05, 0.95),
@@ -56,8 +57,9 @@ def relationship_recall(
         Registered screen whose perturbations are named as the databases name genes. Controls are
         left out.
     use_rep
-        Key of ``.obsm``, such as one that :func:`~pertscope.pp.center` wrote: in a representation
-        that is not centred all perturbations point the same way. ``None`` is the registered layer.
+        Key of ``.obsm``, or several to compare, such as :func:`~pertscope.pp.center` wrote: in a
+        representation that is not centred all perturbations point the same way. ``None`` is the
+        registered layer.
     databases
         Names or files that :func:`~pertscope.datasets.relationships` takes, or tables with columns
         ``entity1`` and ``entity2``. Pairs count once, whatever their order.
@@ -70,9 +72,10 @@ def relationship_recall(
 
     Returns
     -------
-    ``None``. Writes ``.uns[key_added]``, a DataFrame with one row per database: ``database``
-    (categorical), ``n_shared`` perturbations in its pairs, ``n_pairs`` of them (int64),
-    ``recall``, ``floor``, and ``low`` and ``high``, the cosines where the tails begin (float64).
+    ``None``. Writes ``.uns[key_added]``, a DataFrame with one row per representation and database:
+    ``representation``, ``database`` (categorical), ``n_shared`` perturbations in its pairs,
+    ``n_pairs`` of them (int64), ``recall``, ``floor``, and ``low`` and ``high``, the cosines where
+    the tails begin (float64).
 
     Raises
     ------
@@ -109,33 +112,39 @@ def relationship_recall(
     low, high = tails
     if not 0 <= low < high <= 1:
         raise ValueError(f"`tails`={tails} must be two quantiles, the lower one first.")
-    cells = represented(adata, use_rep)
+    reps = named_representations(adata, use_rep)
+    points = {name: represented(adata, key) for name, key in reps.items()}
+    cells = next(iter(points.values()))
     kept = np.setdiff1d(np.unique(cells.perturbation), [cells.control])
     names = pd.Index(cells.names[kept])
     if isinstance(databases, str | Path | pd.DataFrame):
         databases = [databases]
-    tables = [_pairs(d, i) for i, d in enumerate(databases)]
-    places = [_places(table, names) for _, table in tables]
+    n = np.bincount(cells.perturbation, minlength=len(cells.names))[kept]
+    totals = [sums_by_group(p.x, cells.perturbation, len(cells.names)) for p in points.values()]
+    units = [unit_rows(total[kept] / n[:, None]) for total in totals]
+    with ThreadPoolExecutor(1) as pool:  # cosines are gone through while files are read
+        found = pool.map(lambda unit: _tails(unit, low, high), units)
+        tables = [_pairs(d, i) for i, d in enumerate(databases)]
+        places = [_places(table, names) for _, table in tables]
     n_shared = np.array([len(np.unique(p)) for p in places], np.int64)
     _check_shared([name for name, _ in tables], n_shared, min_shared)
 
-    n = np.bincount(cells.perturbation, minlength=len(cells.names))[kept]
-    total = sums_by_group(cells.x, cells.perturbation, len(cells.names))[kept]
-    unit = unit_rows(total / n[:, None])
-    thresholds = _tails(unit, low, high)
-    rows = [
-        {
-            "database": name,
-            "n_shared": shared,
-            "n_pairs": len(pairs),
-            "recall": _recall(unit, pairs, thresholds) if shared >= min_shared else np.nan,
-            "floor": low + (1 - high),
-            "low": thresholds[0],
-            "high": thresholds[1],
-        }
-        for (name, _), shared, pairs in zip(tables, n_shared, places, strict=True)
-    ]
-    table = pd.DataFrame(rows).astype({"database": "category"})
+    rows: list[dict[str, object]] = []
+    for rep, unit, thresholds in zip(points, units, found, strict=True):
+        rows += [
+            {
+                "representation": rep,
+                "database": name,
+                "n_shared": shared,
+                "n_pairs": len(pairs),
+                "recall": _recall(unit, pairs, thresholds) if shared >= min_shared else np.nan,
+                "floor": low + (1 - high),
+                "low": thresholds[0],
+                "high": thresholds[1],
+            }
+            for (name, _), shared, pairs in zip(tables, n_shared, places, strict=True)
+        ]
+    table = pd.DataFrame(rows).astype({"representation": "category", "database": "category"})
     table.index = table.index.astype(str)
     require_actual(adata)
     adata.uns[key_added] = table

@@ -8,13 +8,14 @@ import numpy as np
 
 from pertscope._core.distances import unit_rows
 from pertscope._core.threads import in_threads
+from pertscope.ev._silhouette_sums import CosineSums, EuclideanSums
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OTHERS = ("nearest", "mean", "furthest")
-ROWS, COLUMNS = 512, 2048
-"""Points of a tile of distances: the cache of a core holds it."""
+ROWS = 1024
+"""Points whose sums of distances are taken together."""
 
 
 def silhouettes(
@@ -55,84 +56,30 @@ def silhouettes(
     Rousseeuw, J. Comput. Appl. Math. 20 (1987); Rautenstrauch and Ohler, Nature Biotechnology
     (2025) for BRAS.
     """
+    sums_of = CosineSums if metric == "cosine" else EuclideanSums
     x = unit_rows(x) if metric == "cosine" else np.asarray(x, dtype=np.float64)
     within = np.zeros(len(x), np.int64) if within is None else within
     order = np.lexsort((codes, within))
     found = np.zeros(len(x))
-    sums_of = _cosine_sums if metric == "cosine" else _euclidean_sums
 
-    def block(rows: np.ndarray, prepared: tuple[np.ndarray, ...], start: int) -> None:
-        edges = prepared[-1]
+    def block(rows: np.ndarray, points: CosineSums | EuclideanSums, start: int) -> None:
         stop = min(start + ROWS, len(rows))
-        sums = sums_of(prepared, start, stop)
-        own = np.searchsorted(edges, np.arange(start, stop), side="right") - 1
-        found[rows[start:stop]] = _from_sums(sums, own, np.diff(edges), other)
+        own = np.searchsorted(points.edges, np.arange(start, stop), side="right") - 1
+        sums = points.sums(start, stop, own, other)
+        found[rows[start:stop]] = _from_sums(sums, own, np.diff(points.edges), other)
 
-    def tasks() -> Iterator[tuple[np.ndarray, tuple[np.ndarray, ...], int]]:
+    def tasks() -> Iterator[tuple[np.ndarray, CosineSums | EuclideanSums, int]]:
         for rows in np.split(order, np.flatnonzero(np.diff(within[order])) + 1):
             edges = np.append(0, np.flatnonzero(np.diff(codes[rows])) + 1)
             edges = np.append(edges, len(rows))
             if len(edges) == 2:
                 continue
-            prepare = _cosine_parts if metric == "cosine" else _euclidean_parts
-            prepared = prepare(x[rows], edges)
+            points = sums_of(x[rows], edges)
             for start in range(0, len(rows), ROWS):
-                yield rows, prepared, start
+                yield rows, points, start
 
     in_threads(block, tasks())
     return found
-
-
-def _euclidean_parts(x: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Points of a size that float32 squares hold; a scale changes no silhouette."""
-    largest = np.abs(x).max(initial=0)
-    return x / 2.0 ** np.floor(np.log2(largest)) if largest > 0 else x, edges
-
-
-def _euclidean_sums(prepared: tuple[np.ndarray, ...], start: int, stop: int) -> np.ndarray:
-    """Sums of distances by label, from products in float32.
-
-    They are taken about the mean of the rows: what is near them, such as the points of their own
-    label, keeps its digits.
-    """
-    from pertscope.ev import _silhouette_kernels as kernels
-
-    x, edges = prepared
-    centre = x[start:stop].mean(axis=0)
-    left = _augmented(x[start:stop], centre)
-    left_squares = left[:, -1].copy()
-    left[:, :-2] *= -2
-    left[:, -2:] = left[:, :-3:-1]  # ones against squares
-    sums = np.zeros((stop - start, len(edges) - 1))
-    for first in range(0, len(x), COLUMNS):
-        points = x[first : first + COLUMNS]
-        right = _augmented(points, centre)
-        squares = right[:, -1].copy()
-        kernels.add_distances(
-            left @ right.T, left_squares, squares, x[start:stop], points, first, edges, sums
-        )
-    return sums
-
-
-def _augmented(x: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Points minus `centre`, then 1, then their squares, float32 ``(n, d + 2)``."""
-    found = np.ones((len(x), x.shape[1] + 2), np.float32)
-    found[:, :-2] = x - centre
-    found[:, -1] = np.einsum("ij,ij->i", found[:, :-2], found[:, :-2])
-    return found
-
-
-def _cosine_parts(x: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, ...]:
-    return x, np.add.reduceat(x, edges[:-1], axis=0), edges
-
-
-def _cosine_sums(prepared: tuple[np.ndarray, ...], start: int, stop: int) -> np.ndarray:
-    x, totals, edges = prepared
-    x = x[start:stop]
-    sums = np.diff(edges) - x @ totals.T
-    own = np.searchsorted(edges, np.arange(start, stop), side="right") - 1
-    sums[np.arange(len(x)), own] -= 1 - np.einsum("ij,ij->i", x, x)
-    return np.maximum(sums, 0)
 
 
 def _from_sums(sums: np.ndarray, own: np.ndarray, size: np.ndarray, other: str) -> np.ndarray:

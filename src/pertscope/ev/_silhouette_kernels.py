@@ -39,22 +39,15 @@ def _measure_again(squared, limits, a, x):
 
 
 @numba.njit(cache=True, nogil=True)
-def add_distances(squared, left_squares, right_squares, left, right, first, edges, sums):
-    """Add distances to the sums by label, ``(rows, labels)``.
+def add_distances(squared, left_squares, right_squares, left, right, sums):
+    """Add the distances of each row to its sum, ``(rows,)``.
 
-    `squared` are float32 squared distances of the points `left` to the points `right`, which are
-    points ``first, ...`` of all. Points of label c are ``edges[c], ..., edges[c + 1] - 1``.
+    `squared` are float32 squared distances of the points `left` to the points `right`.
     """
     n_rows, n_columns = squared.shape
-    label = np.searchsorted(edges, first, side="right") - 1
     limits = np.empty(n_columns, np.float32)
     for row in range(n_rows):
         for j in range(n_columns):
             limits[j] = CLOSE * (left_squares[row] + right_squares[j])
         _measure_again(squared[row], limits, left[row], right)
-        start, c = 0, label
-        while start < n_columns:
-            stop = min(edges[c + 1] - first, n_columns)
-            sums[row, c] += _sum_of_roots(squared[row, start:stop])
-            start = stop
-            c += 1
+        sums[row] += _sum_of_roots(squared[row])
