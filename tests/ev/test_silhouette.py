@@ -157,3 +157,13 @@ def test_variance_that_batches_explain(rng) -> None:
     want = np.average(r2, weights=pca.explained_variance_)
     assert explained_by_batch(x, batch) == pytest.approx(want)
     assert explained_by_batch(np.ones((80, 2)), batch) == 0
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("other", ["nearest", "furthest", "mean"])
+def test_points_that_are_all_the_same(metric, other, rng) -> None:
+    """Rounding is no distance; squares of tiny numbers do not vanish."""
+    x = np.tile(rng.normal(size=7), (300, 1))
+    codes = np.repeat([0, 1, 2], 100)
+    found = silhouettes(x, codes, other=other, metric=metric)
+    np.testing.assert_array_equal(found, 0)

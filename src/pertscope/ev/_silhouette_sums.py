@@ -11,7 +11,7 @@ LARGE = 4
 """Points per dimension from which the variance of a label's distances is cheaper than they are."""
 
 ROUNDING = 1e-13
-"""Share of the squares of which a squared distance to a centroid is the difference."""
+"""Share of what a distance is the difference of that may be rounding."""
 
 
 class CosineSums:
@@ -32,9 +32,11 @@ class CosineSums:
     def sums(self, start: int, stop: int, own: np.ndarray, other: str) -> np.ndarray:
         """Sums of the rows ``start, ..., stop - 1``, float64 ``(rows, labels)``."""
         x = self.x[start:stop]
-        sums = np.diff(self.edges) - x @ self.totals.T
+        size = np.diff(self.edges)
+        sums = size - x @ self.totals.T
         sums[np.arange(len(x)), own] -= 1 - np.einsum("ij,ij->i", x, x)
-        return np.maximum(sums, 0)
+        sums[sums < ROUNDING * size] = 0
+        return sums
 
 
 class EuclideanSums:
@@ -133,7 +135,7 @@ class EuclideanSums:
             y = x[rows] - self.centroids[label]
             mean = np.einsum("ij,ij->i", y, y) + self.spread[label]
             w = variance + 4 * (np.einsum("ij,ij->i", y @ covariance, y) - y @ skew)
-            bound = np.sqrt(mean) * (1 - ROUNDING - w / (2 * np.maximum(mean, 1e-300) ** 2))
+            bound = np.sqrt(mean) * (1 - ROUNDING - w / (2 * np.maximum(mean, 1e-150) ** 2))
             low[rows, label] = np.maximum(low[rows, label], bound)
 
     def _moments_of(self, label: int) -> tuple[np.ndarray, np.ndarray, float]:
