@@ -7,6 +7,9 @@ import functools
 import io
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
 import pertscope as ps
 from pertscope.models._registry import MODELS
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from pertscope.models.base import ResponseModel
 
 TINY: dict[str, dict[str, Any]] = {
+    "embedding_regression": {"perturbation_embedding": "random"},
     "latent_additive": {"n_hidden": 8, "n_latent": 4},
     "decoder_only": {"n_hidden": 8},
     "cpa": {"n_hidden": 8, "n_latent": 4, "n_hidden_adversary": 8},
@@ -41,7 +45,16 @@ def _screen(split: str) -> AnnData:
     ps.pp.normalize(adata)
     with contextlib.redirect_stdout(io.StringIO()):
         getattr(ps.pp, f"split_{split}")(adata)
+        add_random_embedding(adata)
     return adata
+
+
+def add_random_embedding(adata: AnnData, n_dims: int = 3) -> None:
+    """Give every perturbation a vector that says nothing, under the name "random"."""
+    screen = ps.get.screen(adata).screen
+    names = sorted({p for label in adata.obs["perturbation"] for p in screen.components(label)})
+    vectors = np.random.default_rng(0).normal(size=(len(names), n_dims))
+    ps.pp.add_perturbation_embedding(adata, pd.DataFrame(vectors, index=names), "random")
 
 
 def small_screen(split: str = "combinations") -> AnnData:

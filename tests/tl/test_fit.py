@@ -51,6 +51,19 @@ def test_settings_arrive(name) -> None:
     settings = {
         "mean_effect": {"per_covariate": False},
         "bilinear": {"n_components": 2, "ridge": 1.0, "perturbation_features": "one-hot"},
+        "embedding_regression": {
+            "regressor": "elastic_net",
+            "join": "stack",
+            "n_components": 2,
+            "n_neighbors": [1, 2],
+            "metric": "cosine",
+            "weights": "distance",
+            "penalties": [0.1, 0.2],
+            "l1_ratio": 0.3,
+            "n_hidden": 4,
+            "n_inner_folds": 3,
+            "seed": 5,
+        },
         "linear": {"seed": 5},
         "latent_additive": {
             "n_layers": 2,

@@ -38,6 +38,7 @@ def write_split(
     train_control_fraction: float,
     seed: int,
     how: dict[str, Any],
+    unseen: bool = False,
 ) -> None:
     """Split the cells by condition, the controls at random, and write the split.
 
@@ -46,9 +47,12 @@ def write_split(
     parts
         Part of each condition that is not in train; :data:`UNUSED` for conditions in no part.
     train_control_fraction
-        Share of each combination of covariates' controls in train; val and test halve the rest.
+        Share of each combination of covariates' controls in train, at least one; val and test halve
+        the rest.
     how
         What is recorded beside the split.
+    unseen
+        Whether perturbations are held out everywhere; there may be no val then.
     """
     check_fraction(train_control_fraction, "train_control_fraction")
     of_condition = np.full(len(conditions), keys.TRAIN, dtype=object)
@@ -58,18 +62,23 @@ def write_split(
     rng = np.random.default_rng([seed, 1])  # apart from the draw of conditions
     for control in np.flatnonzero(conditions.is_control & (of_condition != UNUSED)):
         rows = rng.permutation(np.flatnonzero(conditions.codes == control))
-        n_train = round(len(rows) * train_control_fraction)
-        n_val = (len(rows) - n_train) // 2
+        n_train = max(1, round(len(rows) * train_control_fraction))
+        n_val = (len(rows) - n_train) // 2 if keys.VAL in of_condition else 0
         cells[rows[n_train:]] = keys.TEST
         cells[rows[n_train : n_train + n_val]] = keys.VAL
-    write_cells(adata, conditions, cells, how | {"seed": seed})
+    write_cells(adata, conditions, cells, how | {"seed": seed}, unseen=unseen)
 
 
 def write_cells(
-    adata: AnnData, conditions: Conditions, cells: np.ndarray, how: dict[str, Any]
+    adata: AnnData,
+    conditions: Conditions,
+    cells: np.ndarray,
+    how: dict[str, Any],
+    *,
+    unseen: bool = False,
 ) -> None:
     """Validate the part of each cell, then write, record and print the split."""
-    validate_split(conditions, cells)
+    validate_split(conditions, cells, unseen=unseen)
     screen = conditions.screen
     split_key = keys.check_key(screen.split_key, "split_key")
     require_actual(adata)
@@ -80,22 +89,26 @@ def write_cells(
     print(summary(conditions, cells).to_string())
 
 
-def validate_split(conditions: Conditions, cells: np.ndarray) -> None:
+def validate_split(conditions: Conditions, cells: np.ndarray, *, unseen: bool = False) -> None:
     """Refuse a split that leaks, asks for the impossible, or has an empty part.
+
+    With `unseen`, perturbations are held out everywhere: val may be empty, and val and test need no
+    controls of their own.
 
     Raises
     ------
     ValueError
         If a part is empty; if cells of one condition lie on both sides; if a held-out condition
-        applies a perturbation that no training condition applies; if a part has no controls for
-        one of its combinations of covariates.
+        applies a perturbation that no training condition applies or, with `unseen`, none but such
+        as an earlier part applies; if a part has no controls for one of its combinations of
+        covariates.
     """
     present = {
         part: np.bincount(conditions.codes[cells == part], minlength=len(conditions)) > 0
         for part in keys.PARTS
     }
     perturbed = ~conditions.is_control
-    for part in keys.PARTS:
+    for part in (keys.TRAIN, keys.TEST) if unseen else keys.PARTS:
         if not (present[part] & perturbed).any():
             raise ValueError(f"the split leaves no perturbed condition in {part!r}.")
     for a, b in ((keys.TRAIN, keys.VAL), (keys.TRAIN, keys.TEST), (keys.VAL, keys.TEST)):
@@ -105,20 +118,47 @@ def validate_split(conditions: Conditions, cells: np.ndarray) -> None:
                 f"{int(both.sum())} condition(s) have cells in {a!r} and in {b!r}: "
                 f"{listed(conditions.index[both])}. A condition belongs to one part."
             )
-    seen = {p for i in np.flatnonzero(present[keys.TRAIN]) for p in conditions.components[i]}
+    if unseen:
+        _require_unseen(conditions, present)
+    else:
+        _require_seen(conditions, present)
+    for part in (keys.TRAIN,) if unseen else keys.PARTS:
+        needed = np.unique(conditions.matched_controls(np.flatnonzero(present[part] & perturbed)))
+        lost = [conditions.index[i] for i in needed if not present[part][i]]
+        if lost:
+            raise ValueError(f"{part!r} has no control cells for {listed(lost)}.")
+
+
+def _require_seen(conditions: Conditions, present: dict[str, np.ndarray]) -> None:
+    """All that val and test apply is applied in train."""
+    known = _applies_only(conditions, present[keys.TRAIN])
     for part in (keys.VAL, keys.TEST):
-        known = np.array([seen.issuperset(parts) for parts in conditions.components])
         unseen = conditions.index[present[part] & ~known]
         if len(unseen):
             raise ValueError(
                 f"{len(unseen)} condition(s) in {part!r} apply a perturbation that no training "
                 f"condition applies: {listed(unseen)}."
             )
-    for part in keys.PARTS:
-        needed = np.unique(conditions.matched_controls(np.flatnonzero(present[part] & perturbed)))
-        lost = [conditions.index[i] for i in needed if not present[part][i]]
-        if lost:
-            raise ValueError(f"{part!r} has no control cells for {listed(lost)}.")
+
+
+def _require_unseen(conditions: Conditions, present: dict[str, np.ndarray]) -> None:
+    """All conditions of val apply something that train does not, of test what neither does."""
+    earlier = present[keys.TRAIN]
+    for part in (keys.VAL, keys.TEST):
+        known = _applies_only(conditions, earlier) & ~conditions.is_control
+        seen = conditions.index[present[part] & known]
+        if len(seen):
+            raise ValueError(
+                f"{len(seen)} condition(s) in {part!r} apply no perturbation that is unseen: "
+                f"{listed(seen)}."
+            )
+        earlier = earlier | present[part]
+
+
+def _applies_only(conditions: Conditions, there: np.ndarray) -> np.ndarray:
+    """Whether a condition applies nothing but what those that are there apply, bool."""
+    seen = {p for i in np.flatnonzero(there) for p in conditions.components[i]}
+    return np.array([seen.issuperset(parts) for parts in conditions.components], dtype=bool)
 
 
 def summary(conditions: Conditions, cells: np.ndarray) -> pd.DataFrame:
@@ -152,7 +192,8 @@ def split_of(adata: AnnData, conditions: Conditions) -> np.ndarray:
     if key not in adata.obs.columns:
         raise KeyError(
             f"`.obs` has no split {key!r}: call one of `ps.pp.split_transfer`, "
-            "`split_combinations`, `split_inverse_combinations`, `split_custom`, `split_from_csv`."
+            "`split_combinations`, `split_inverse_combinations`, `split_custom`, `split_unseen`, "
+            "`split_from_csv`."
         )
     column = adata.obs[key]
     values = column.astype(object).where(column.notna(), UNUSED).to_numpy(dtype=object, copy=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pertscope.models.response.biolord.model import Biolord
     from pertscope.models.response.cpa.model import CPA
     from pertscope.models.response.decoder_only.model import DecoderOnly
+    from pertscope.models.response.embedding_regression import EmbeddingRegression
     from pertscope.models.response.latent_additive.model import LatentAdditive
     from pertscope.models.response.linear.model import Linear
     from pertscope.models.response.mean_effect import MeanEffect
@@ -27,6 +28,7 @@ __all__ = [
     "Bilinear",
     "Biolord",
     "DecoderOnly",
+    "EmbeddingRegression",
     "LatentAdditive",
     "Linear",
     "MeanEffect",

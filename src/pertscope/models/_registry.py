@@ -45,6 +45,7 @@ class ModelEntry:
 
 PERTURBENCH = "Wu et al., PerturBench (2024)"
 AHLMANN_ELTZE = "Ahlmann-Eltze, Huber and Anders, Nature Methods (2025)"
+COLE = "Cole et al., Foundation Models Improve Perturbation Response Prediction (2025)"
 
 MODELS: dict[str, ModelEntry] = {
     "no_change": ModelEntry(
@@ -78,6 +79,14 @@ MODELS: dict[str, ModelEntry] = {
         "Covariates shift the mean effect only.",
         False,
         AHLMANN_ELTZE,
+    ),
+    "embedding_regression": ModelEntry(
+        "EmbeddingRegression",
+        "embedding_regression",
+        "Regresses effects on embeddings of perturbations, for those that are unseen.",
+        "Is as good as the embedding; covariates share nothing.",
+        False,
+        COLE,
     ),
     "linear": ModelEntry(
         "Linear",

@@ -22,6 +22,7 @@ from pertscope.pp._split_custom import split_custom
 from pertscope.pp._split_from_csv import split_from_csv
 from pertscope.pp._split_inverse_combinations import split_inverse_combinations
 from pertscope.pp._split_transfer import split_transfer
+from pertscope.pp._split_unseen import split_unseen
 from pertscope.pp._subsample_imbalance import subsample_imbalance
 from pertscope.pp._subsample_train import subsample_train
 from pertscope.pp._tvn import tvn
@@ -49,6 +50,7 @@ __all__ = [
     "split_from_csv",
     "split_inverse_combinations",
     "split_transfer",
+    "split_unseen",
     "subsample_imbalance",
     "subsample_train",
     "tvn",

@@ -1,0 +1,69 @@
+"""Perturbations that are held out everywhere, and which conditions that takes along."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pertscope._core.messages import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from pertscope._core.conditions import Conditions
+
+
+def perturbation_folds(
+    conditions: Conditions,
+    n_folds: int,
+    *,
+    alias: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> dict[str, int]:
+    """Fold of each perturbation, the same in all combinations of covariates.
+
+    Parameters
+    ----------
+    conditions
+        Conditions of a screen.
+    n_folds
+        Number of folds, whose sizes differ by one at most.
+    alias
+        Other names of perturbations.
+    seed
+        Seed of the draw.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two folds, or fewer perturbations than folds; or if two labels stand
+        for one perturbation, which could then be on both sides.
+    """
+    names = sorted({p for parts in conditions.components for p in parts})
+    if not 2 <= n_folds <= len(names):
+        raise ValueError(
+            f"`n_folds`={n_folds} must be at least 2 and at most the {len(names)} perturbations."
+        )
+    _refuse_same(names, alias or {})
+    drawn = np.random.default_rng(seed).permutation(len(names))
+    return {names[i]: place % n_folds for place, i in enumerate(drawn)}
+
+
+def _refuse_same(names: list[str], alias: Mapping[str, str]) -> None:
+    """Refuse labels that are one by `alias`, or but for capitals and spaces."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(alias.get(name, name).strip().casefold(), []).append(name)
+    same = [" = ".join(group) for group in found.values() if len(group) > 1]
+    if same:
+        raise ValueError(
+            f"{len(same)} perturbation(s) have more than one label: {listed(same)}. They would be "
+            "held out under one and trained on under the other: give each one label."
+        )
+
+
+def applies_any(conditions: Conditions, names: Collection[str]) -> np.ndarray:
+    """Whether a condition applies any of these perturbations, bool ``(conditions,)``."""
+    wanted = set(names)
+    return np.array([not wanted.isdisjoint(parts) for parts in conditions.components], dtype=bool)
