@@ -119,3 +119,16 @@ def test_any_shape_and_rank(n_cells, n_genes, rank, method, shift, scale, seed) 
     np.testing.assert_allclose(found.variance, peer, rtol=1e-3, atol=1e-9 * peer[0])
     back = c @ found.loadings @ found.loadings.T
     np.testing.assert_allclose(back, c, atol=1e-5 * np.abs(c).max())
+
+
+@pytest.mark.parametrize("n_comps", [39, 60])
+def test_more_axes_of_one_variance_than_directions(n_comps, rng) -> None:
+    """Powers of the covariance lead nowhere where all axes vary alike: whitened cells, one-hot."""
+    axes = np.linalg.qr(rng.normal(size=(200, 70)) - 0)[0]
+    axes = np.linalg.qr(axes - axes.mean(axis=0))[0] * np.sqrt(199)
+    x = axes @ np.linalg.qr(rng.normal(size=(90, 90)))[0][:70]
+    matrix = CentredMatrix(x, np.ones(90, bool), x.mean(axis=0)[None], np.zeros(200, np.int64))
+    found = principal_components(matrix, n_comps, method="randomized")
+    np.testing.assert_allclose(found.variance, np.ones(n_comps), rtol=1e-6)
+    loadings = found.loadings
+    np.testing.assert_allclose(loadings.T @ loadings, np.eye(n_comps), atol=1e-8)

@@ -14,6 +14,7 @@ from tests.helpers import fingerprint, refused
 from tests.models.response.known_effects import add, effect_screen, split, table_of
 
 import pertscope as ps
+from pertscope.models.interruption import TrainingInterruptedWarning
 from pertscope.tl import _cross_validate
 
 NEIGHBORS = [2, 4, 7, 11]
@@ -176,9 +177,21 @@ def test_interrupted(monkeypatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_cross_validate, "_bound", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.warns(TrainingInterruptedWarning, match="1 of 2 predictions were done"):
         ps.tl.cross_validate(adata, "knn", "true", bounds=["random"], n_neighbors=[3])
     assert list(kept(adata)) == ["knn_true"]
+    assert adata.obs["fold"].nunique() == 5
+    nothing = effect_screen(20)
+    with pytest.raises(KeyboardInterrupt):
+        ps.tl.cross_validate(nothing, bounds=["random"])
+    assert "fold" not in nothing.obs
+
+
+def test_a_later_embedding_that_fails_leaves_nothing() -> None:
+    adata = effect_screen(20)
+    add(adata, table_of(adata, "true") * 0, "constant")
+    with refused(adata, ValueError, "nothing can be learned from 'constant'"):
+        ps.tl.cross_validate(adata, "knn", ["true", "constant"], n_neighbors=[3])
 
 
 def test_lines_with_other_perturbations() -> None:

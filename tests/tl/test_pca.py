@@ -349,3 +349,11 @@ def test_exact_refuses_genes_on_disk(tmp_path, rng) -> None:
         ps.tl.pca(backed, 3, method="exact")
     assert "X_pca" not in backed.obsm
     backed.file.close()
+
+
+def test_reference_that_scanpy_embedded_since(rng) -> None:
+    adata = ad.AnnData(rng.normal(size=(30, 8)).astype(np.float32))
+    ps.tl.pca(adata, 3)
+    sc.pp.pca(adata, 3)
+    with pytest.raises(KeyError, match=r"of ours: call `ps\.tl\.pca` on it"):
+        ps.tl.pca(adata.copy(), reference=adata)

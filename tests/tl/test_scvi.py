@@ -348,3 +348,12 @@ def test_failure_leaves_all_as_it_was(monkeypatch, error) -> None:
     assert fingerprint(adata) == before
     assert signal.getsignal(signal.SIGINT) is handler
     np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+def test_genes_named_twice_are_refused_before_training(monkeypatch) -> None:
+    adata = ps.datasets.simulate_screen(n_genes=20, n_cells_per_condition=3, seed=0)
+    ps.pp.register(adata)
+    adata.var_names = ["same", *adata.var_names[1:-1], "same"]
+    monkeypatch.setattr("pertscope.tl._scvi.train_scvi", lambda *_, **__: pytest.fail("trained"))
+    with refused(adata, ValueError, "not unique"):
+        ps.tl.scvi(adata)

@@ -21,6 +21,8 @@ WIDTH = 32
 SETTLED = 1e-4
 """A component has settled when its residual is no more than this share of its variance."""
 MAX_PASSES = 100
+NOTHING = 1e-8
+"""What is left of a random direction within the space is no more than this."""
 SAME_SIZE = 1e-6
 """Loadings that differ by less are equally large where the sign is chosen."""
 
@@ -98,10 +100,10 @@ def _randomized(
     """
     n_genes = matrix.shape[1]
     n_kept = 2 * n_comps + WIDTH
-    start = np.random.default_rng(seed).standard_normal((n_genes, min(WIDTH, n_genes)))
-    basis = new = np.linalg.qr(start)[0]
+    rng = np.random.default_rng(seed)
+    basis = new = np.linalg.qr(rng.standard_normal((n_genes, min(WIDTH, n_genes))))[0]
     image = np.empty((n_genes, 0))
-    n_passes = 0
+    n_passes, before = 0, np.zeros(n_comps)
     while n_passes < MAX_PASSES:
         n_passes += 1
         image = np.hstack([image, matrix.gram_times(new) / (matrix.shape[0] - 1)])
@@ -109,12 +111,19 @@ def _randomized(
         found, image_found = basis @ weights, image @ weights
         lacking = np.linalg.norm(image_found - found * variance, axis=0)[:n_comps]
         noise = _noise(variance, matrix, "randomized")
-        settled = lacking <= np.maximum(SETTLED * variance[:n_comps], noise)
+        allowed = np.maximum(SETTLED * variance[:n_comps], noise)
+        settled = lacking <= allowed
         if len(settled) == n_comps and settled.all():
-            break
-        new = _orthonormal(image[:, -new.shape[1] :], basis, noise)
+            if (variance[:n_comps] - before <= allowed).all():
+                break
+            before = variance[:n_comps]
+            new = basis[:, :0]
+        else:
+            new = _orthonormal(image[:, -new.shape[1] :], basis, noise)
+        if new.shape[1] == 0:  # powers lead no further, but of one variance there may be more axes
+            new = _orthonormal(rng.standard_normal((n_genes, WIDTH)), basis, NOTHING)
         if new.shape[1] == 0:
-            break  # the space holds every axis along which cells vary
+            break
         if basis.shape[1] > 3 * n_kept:
             basis, image = found, image_found
         basis = np.hstack([basis, new])

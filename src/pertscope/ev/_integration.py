@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ from pertscope.ev._integration_metrics import (
     lisi_neighbors,
 )
 from pertscope.ev._lisi import SCALES
+from pertscope.ev._pcr import explained_by_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -160,11 +162,13 @@ def integration(
     points = {name: representation_of(adata, key) for name, key in reps.items()}
     if len(labels) == len(labels.categories):
         raise ValueError("each cell has a label of its own: labels must group cells.")
+    x0 = matrix_of(adata, screen.layer) if before is None else representation_of(adata, before)
+    explained_before = cache(lambda: explained_by_batch(x0, batch.codes.astype(np.int64)))
     tables = []
     for rep, x in points.items():
         cells = Embedded(
             x,
-            matrix_of(adata, screen.layer) if before is None else representation_of(adata, before),
+            explained_before,
             labels.codes.astype(np.int64),
             batch.codes.astype(np.int64),
             labels.categories.to_numpy(dtype=object),

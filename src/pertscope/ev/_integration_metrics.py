@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Embedded:
     x
         Cells, ``(cells, d)``.
     before
-        The same cells before correction: dense, sparse, backed or dask.
+        Gives the share of the variance before correction that batches explain.
     labels, batch
         Codes of each cell without gaps, int64 ``(cells,)``.
     label_names
@@ -52,7 +52,7 @@ class Embedded:
     """
 
     x: np.ndarray
-    before: Any
+    before: Callable[[], float]
     labels: np.ndarray
     batch: np.ndarray
     label_names: np.ndarray
@@ -144,7 +144,7 @@ def _mixing(cells: Embedded, metric: str, other: str) -> Result:
 
 
 def _pcr_comparison(cells: Embedded) -> Result:
-    before = explained_by_batch(cells.before, cells.batch)
+    before = cells.before()
     after = explained_by_batch(cells.x, cells.batch)
     if before == 0:
         return np.nan, "batches explain nothing before correction"

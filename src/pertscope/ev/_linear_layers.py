@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
+from pertscope._core.threads import in_threads
 from pertscope.ev._linear_steps import descend
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import torch
 
@@ -94,6 +95,15 @@ def _first_weights(n_in: int, n_out: int, rng: np.random.Generator) -> np.ndarra
     """Uniform within 1 / sqrt(inputs), as torch's own layers; float32, the bias the last row."""
     bound = 1 / math.sqrt(n_in)
     return rng.uniform(-bound, bound, (n_in + 1, n_out)).astype(np.float32)
+
+
+def for_each_seed(
+    judge: Callable[..., list[Any]], sides: Iterable[tuple[Any, ...]], *, device: str
+) -> list[Any]:
+    """Rows of all seeds: several at once on a CPU, one after the other where memory is a GPU's."""
+    at_once = _device(device) == "cpu"
+    found = in_threads(judge, sides) if at_once else itertools.starmap(judge, sides)
+    return [row for rows in found for row in rows]
 
 
 def _device(name: str) -> str:

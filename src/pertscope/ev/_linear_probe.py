@@ -10,9 +10,8 @@ from pertscope._core import keys
 from pertscope._core.batch_splits import drawn_sides, with_same_labels
 from pertscope._core.representation import represented
 from pertscope._core.screen import require_actual
-from pertscope._core.threads import in_threads
 from pertscope.ev._accuracy import TOP, accuracies, seed_table
-from pertscope.ev._linear_layers import fit_layers
+from pertscope.ev._linear_layers import fit_layers, for_each_seed
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -134,7 +133,7 @@ def linear_probe(
             for name, value in found.items()
         ]
 
-    rows = [row for of_seed in in_threads(judge, sides) for row in of_seed]
+    rows = for_each_seed(judge, sides, device=device)
     require_actual(adata)
     adata.uns[key_added] = seed_table(rows)
 

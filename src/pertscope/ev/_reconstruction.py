@@ -13,9 +13,8 @@ from pertscope._core.matrix import dense_rows, matrix_of, refuse_counts
 from pertscope._core.messages import listed
 from pertscope._core.representation import represented
 from pertscope._core.screen import Screen, require_actual
-from pertscope._core.threads import in_threads
 from pertscope.ev._accuracy import seed_table
-from pertscope.ev._linear_layers import fit_layers
+from pertscope.ev._linear_layers import fit_layers, for_each_seed
 from pertscope.ev._reconstruction_scores import check_controls, reconstruction_scores
 
 if TYPE_CHECKING:
@@ -166,7 +165,7 @@ def reconstruction(
             for name, value in found.items()
         ]
 
-    rows = [row for of_seed in in_threads(judge, sides) for row in of_seed]
+    rows = for_each_seed(judge, sides, device=device)
     require_actual(adata)
     adata.uns[key_added] = seed_table(rows)
 

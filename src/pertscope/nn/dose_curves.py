@@ -6,6 +6,7 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 
 @final
@@ -23,6 +24,7 @@ class DoseCurves(nn.Module):
 
     def forward(self, doses: Tensor) -> Tensor:
         """Share of each perturbation's effect, as `doses` ``(cells, perturbations)``."""
-        slope, none = self.log_slope.exp(), self.offset.sigmoid()
-        highest = (slope + self.offset).sigmoid() - none
-        return ((slope * doses + self.offset).sigmoid() - none) / highest
+        slope = self.log_slope.exp()
+        # the formula above, multiplied out: no difference of numbers near 1
+        height = softplus(-slope - self.offset) - softplus(-slope * doses - self.offset)
+        return torch.expm1(-slope * doses) / torch.expm1(-slope) * height.exp()

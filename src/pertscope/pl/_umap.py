@@ -153,7 +153,7 @@ def _groups(ax: Axes, points: np.ndarray, labels: pd.Categorical, control: str |
     sizes = np.bincount(labels.codes[labels.codes >= 0], minlength=len(names))
     largest = [i for i in np.argsort(-sizes, kind="stable") if sizes[i] and names[i] != control]
     shown = {int(i): COLORS[n] for n, i in enumerate(sorted(largest[: len(COLORS)]))}
-    if control in names:
+    if control in names and sizes[names.index(control)]:
         shown[names.index(control)] = CONTROL
     colors = np.array([shown.get(i, OTHERS) for i in range(len(names))] + [OTHERS], dtype=object)
     legend = {names[i]: color for i, color in shown.items()}

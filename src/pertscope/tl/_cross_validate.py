@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from pertscope._core.perturbation_embedding import read_embedding
 from pertscope._core.predictions import align_prediction, store_prediction
 from pertscope._core.screen import Screen, require_actual
 from pertscope._core.unseen import perturbation_folds
+from pertscope.models.interruption import TrainingInterruptedWarning
 from pertscope.models.requests import as_prediction
 from pertscope.models.response._embedding_features import say_what_is_missing
 from pertscope.models.response._regression import RegressionOptions
@@ -91,8 +93,7 @@ def cross_validate(
     ``None``. Writes ``.obs["fold"]``, categorical, missing for controls, and for each embedding
     ``.uns["pertscope"]["predictions"][f"{key_added}_{embedding}"]``, an AnnData
     ``(conditions, genes)``, float32; bounds are ``"train_mean"``, ``"no_change"``,
-    ``f"{key_added}_random"`` and ``f"{key_added}_idealised"``. Each is written when it is ready:
-    interrupted, the screen keeps what was done.
+    ``f"{key_added}_random"`` and ``f"{key_added}_idealised"``.
 
     Raises
     ------
@@ -106,6 +107,8 @@ def cross_validate(
     -----
     UserWarning
         If conditions have no vector: they are left out in training, and predicted by the mean.
+    TrainingInterruptedWarning
+        If it was interrupted: the predictions that were done are kept.
 
     References
     ----------
@@ -139,21 +142,32 @@ def cross_validate(
     column = fold_column(conditions, folds)
     _require_same_folds(adata, column)
     n_jobs = len(list(folds.sides()))  # refuses what has nothing to train on
+    made: dict[str, AnnData] = {}
+    ones, genes = np.ones(len(control), np.int64), [str(g) for g in adata.var_names]
+    n_regressed = len(wanted.keys() - {TRAIN_MEAN, NO_CHANGE})  # names of their own
+    try:
+        with tqdm(total=n_jobs * n_regressed, desc="cross-validating", leave=False) as bar:
+            for key, what in wanted.items():
+                if isinstance(what, str):
+                    effects = _bound(what, folds, options, bar.update)
+                else:
+                    effects = _from_embeddings(adata, what, folds, options, bar.update)
+                prediction = as_prediction(folds.conditions, ones, control + effects, genes)
+                made[key] = align_prediction(prediction, adata, screen)
+    except KeyboardInterrupt:
+        if not made:
+            raise
+        warnings.warn(
+            f"interrupted: {len(made)} of {len(wanted)} predictions were done, and are kept.",
+            TrainingInterruptedWarning,
+            stacklevel=2,
+        )
     require_actual(adata)
     adata.obs[FOLD] = column
     how = {"function": "cross_validate", "n_folds": n_folds, "seed": seed}
     adata.uns[UNS].setdefault(SPLITS, {})[FOLD] = json.dumps(how)
-    ones, genes = np.ones(len(control), np.int64), [str(g) for g in adata.var_names]
-    n_regressed = len(wanted.keys() - {TRAIN_MEAN, NO_CHANGE})  # names of their own
-    with tqdm(total=n_jobs * n_regressed, desc="cross-validating", leave=False) as bar:
-        for key, what in wanted.items():
-            if isinstance(what, str):
-                effects = _bound(what, folds, options, bar.update)
-            else:
-                effects = _from_embeddings(adata, what, folds, options, bar.update)
-            found = control + effects
-            prediction = as_prediction(folds.conditions, ones, found, genes)
-            store_prediction(adata, key, align_prediction(prediction, adata, screen))
+    for key, prediction in made.items():
+        store_prediction(adata, key, prediction)
 
 
 def _options(regressor: str, settings: dict[str, Any], seed: int) -> RegressionOptions:

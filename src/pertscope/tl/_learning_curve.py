@@ -159,8 +159,8 @@ def _sizes(asked: Sequence[int] | None, n_batches: int) -> list[int]:
         raise ValueError("the screen has one batch: a learning curve needs at least two.")
     if asked is None:
         return [*(2**i for i in range(n_batches.bit_length()) if 2**i < n_batches), n_batches]
-    sizes = sorted({int(n) for n in asked})
-    wrong = [n for n in asked if n != int(n) or not 1 <= n <= n_batches]
+    wrong = [n for n in asked if n % 1 != 0 or not 1 <= n <= n_batches]
+    sizes = sorted({int(n) for n in asked if n not in wrong})
     if wrong or not sizes:
         raise ValueError(
             f"`n_batches` holds {listed(wrong) or 'nothing'}: sizes are whole numbers from 1 to "
@@ -192,7 +192,7 @@ def _pca(train: AnnData, adata: AnnData, **settings: Any) -> np.ndarray:
     pca(train, **settings)
     screen = Screen.of(adata)
     layer, by_batch = settings.get("layer") or screen.layer, settings.get("by_batch", False)
-    batch_key = settings.get("batch_key", screen.batch_key) if by_batch else None
+    batch_key = (settings.get("batch_key") or screen.batch_key) if by_batch else None
     # what `pca` writes, it writes beside the screen
     apart = AnnData(matrix_of(adata, layer), obs=adata.obs, var=adata.var[[]])
     pca(apart, by_batch=by_batch, batch_key=batch_key, reference=train)

@@ -177,12 +177,12 @@ def reference_axes(
 ) -> Axes:
     """Axes that were fitted on other cells, in the genes of `adata`."""
     there = keys.varm in reference.varm and keys.mean in reference.var
-    if not there or keys.uns not in reference.uns:
+    params = dict(reference.uns.get(keys.uns, {}).get("params", {}))
+    if not there or not {"by_batch", "counts", "method"} <= params.keys():
         raise KeyError(
             f"the reference has no `.varm[{keys.varm!r}]`, `.var[{keys.mean!r}]` and "
-            f"`.uns[{keys.uns!r}]`: call `ps.tl.pca` on it, with the same `key_added`."
+            f"`.uns[{keys.uns!r}]` of ours: call `ps.tl.pca` on it, with the same `key_added`."
         )
-    params = dict(reference.uns[keys.uns]["params"])
     by_batch = cells.batch_key is not None
     if bool(params["by_batch"]) != by_batch:
         raise ValueError(

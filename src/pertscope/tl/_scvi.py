@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pertscope._core import keys
-from pertscope.tl._scvi_embedding import embed_scvi, keep_representation, places_of
+from pertscope.tl._scvi_embedding import (
+    embed_scvi,
+    keep_representation,
+    places_of,
+    require_unique_genes,
+)
 from pertscope.tl._scvi_training import batches_of, counts_of, train_scvi
 
 if TYPE_CHECKING:
@@ -78,7 +83,8 @@ def scvi(
     KeyboardInterrupt
         If training was interrupted; nothing is written.
     ValueError
-        If the layer holds no counts, a cell has none, or a setting is out of range.
+        If the layer holds no counts, a cell has none, genes are named twice, or a setting is out of
+        range.
 
     References
     ----------
@@ -97,6 +103,7 @@ def scvi(
     """
     keys.check_key(key_added)
     counts = counts_of(adata, layer)
+    require_unique_genes(adata)
     settings: dict[str, Any] = {
         "n_latent": n_latent,
         "n_hidden": n_hidden,

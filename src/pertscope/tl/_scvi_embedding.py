@@ -37,6 +37,12 @@ def require_embedder(model: SCVI) -> None:
         )
 
 
+def require_unique_genes(adata: AnnData) -> None:
+    """Refuse genes that are named twice: they are matched by name."""
+    if not adata.var_names.is_unique:
+        raise ValueError("`.var_names` are not unique: call `adata.var_names_make_unique()` first.")
+
+
 def places_of(model: SCVI, adata: AnnData, min_shared: float) -> np.ndarray:
     """Column of each of the model's genes in a screen, int64 ``(genes,)``; -1 where missing.
 
@@ -47,8 +53,7 @@ def places_of(model: SCVI, adata: AnnData, min_shared: float) -> np.ndarray:
     """
     if not 0 < min_shared <= 1:
         raise ValueError(f"`min_shared`={min_shared} must be above 0 and at most 1.")
-    if not adata.var_names.is_unique:
-        raise ValueError("`.var_names` are not unique: call `adata.var_names_make_unique()` first.")
+    require_unique_genes(adata)
     genes = pd.Index(np.asarray(model.get_var_names()).astype(str))
     places = adata.var_names.get_indexer(genes)
     n_shared = int((places >= 0).sum())

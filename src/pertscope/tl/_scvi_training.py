@@ -127,7 +127,9 @@ def train_scvi(
             train_size=1.0,
             shuffle_set_split=False,
             # no scale can be taken from a batch of one cell
-            datasplitter_kwargs={"drop_last": 0 < n_cells % batch_size < 3 < n_cells},
+            datasplitter_kwargs={
+                "drop_last": n_cells > batch_size and 0 < n_cells % batch_size < 3
+            },
             benchmark=torch.backends.cudnn.benchmark,  # Lightning would set it for good
             enable_progress_bar=False,  # scvi-tools' writes to stdout
             callbacks=[bar],
@@ -183,5 +185,5 @@ def _own_state(seed: int) -> Iterator[None]:
         raise
     finally:
         np.random.set_state(numpy_state)  # noqa: NPY002
-        if threading.current_thread() is threading.main_thread():
+        if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from pertscope._core import keys
 from pertscope._core.neighbors import nearest
 from pertscope._core.representation import representation_of
+from pertscope._core.screen import require_actual
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -87,6 +88,7 @@ def umap(
     graph: Any = _Neighbors(n_neighbors, seed)
     sc.pp.neighbors(scratch, use_rep=use_rep, transformer=graph)
     sc.tl.umap(scratch, min_dist=min_dist, random_state=seed)
+    require_actual(adata)
     adata.obsm[key_added] = np.asarray(scratch.obsm["X_umap"], np.float32)
 
 

@@ -30,7 +30,7 @@ def fit_mlp(
     best, weights, waited = float("inf"), None, 0
     for _ in range(MAX_EPOCHS):
         drawn = rng.permutation(rows)
-        net.partial_fit(z[drawn], y[drawn])
+        net.partial_fit(z[drawn], y[drawn] if y.shape[1] > 1 else y[drawn, 0])
         found = net.predict(z[held_out]).reshape(-1, y.shape[1])
         error = float(np.linalg.norm(found - y[held_out]))
         waited += 1
