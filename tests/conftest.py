@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # read when matplotlib is first imported
+
+# a shell starts what runs in the background deaf to Ctrl-C, which tests press
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # compilation by numba counts as time of the first example, hence no deadline
 settings.register_profile("default", deadline=None)
