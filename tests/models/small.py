@@ -52,7 +52,9 @@ def _screen(split: str) -> AnnData:
 def add_random_embedding(adata: AnnData, n_dims: int = 3) -> None:
     """Give every perturbation a vector that says nothing, under the name "random"."""
     screen = ps.get.screen(adata).screen
-    names = sorted({p for label in adata.obs["perturbation"] for p in screen.components(label)})
+    names = sorted(
+        {p for label in adata.obs[screen.perturbation_key] for p in screen.components(label)}
+    )
     vectors = np.random.default_rng(0).normal(size=(len(names), n_dims))
     ps.pp.add_perturbation_embedding(adata, pd.DataFrame(vectors, index=names), "random")
 

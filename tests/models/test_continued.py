@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from tests.models.small import BASELINES, NETWORKS, make, small_screen, train
+from tests.models.small import BASELINES, NETWORKS, add_random_embedding, make, small_screen, train
 from tests.models.test_doses import screen as dose_screen
 from tests.models.test_inputs import embedded_screen, with_rep
 
@@ -78,6 +78,7 @@ def test_baselines_and_doses() -> None:
     """They do not look at doses, so missing ones do no harm; asked for one they say so."""
     adata = dose_screen(n=6)
     adata.obs.loc[adata.obs["drug"] == "d0", "dose"] = np.nan
+    add_random_embedding(adata)
     for name in BASELINES:
         model = make(name, adata)
         train(model)
