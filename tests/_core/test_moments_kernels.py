@@ -17,6 +17,15 @@ from pertscope._core import moments as moments_file
 from pertscope._core.moments import moments
 
 
+@pytest.fixture(scope="module", autouse=True, params=["in order", "by group"])
+def _rows(request):
+    """Rows of CSR are read in their order, or group by group."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "by group":
+            patch.setattr(moments_file, "CACHED_BYTES", 0)
+        yield
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_bytes_for_any_number_of_threads(kind, rng, monkeypatch) -> None:
     monkeypatch.setattr(moments_file, "ROWS_PER_TASK", 64)
@@ -100,3 +109,17 @@ def test_more_groups_than_small_integers_count(rng) -> None:
     got = moments(sp.csr_matrix(x), codes, 40_000)
     assert np.array_equal(got.mean[codes], x)
     assert (got.m2 == 0).all()
+
+
+def test_a_part_with_too_many_rows_of_one_group(rng, monkeypatch) -> None:
+    """Sums of so many rows would not keep their digits: they are cut into tasks."""
+    monkeypatch.setattr(moments_file, "ROWS_PER_TASK", 20)
+    monkeypatch.setattr(moments_file, "CACHED_BYTES", 2**20)
+    x = sp.random(400, 5, 0.4, "csr", random_state=0)
+    crowded = np.repeat(np.arange(4), 100)
+    spread = rng.permutation(crowded)
+    n_block = np.full(4, 100)
+    assert moments_file._parts(x, crowded, n_block) is None
+    assert moments_file._parts(x, spread, n_block) is not None
+    for codes in (crowded, spread):
+        assert_close(moments(x, codes, 4), by_loop(x.toarray(), codes, 4))

@@ -1,9 +1,10 @@
 """Compiled loops of :mod:`pertscope._core.moments`.
 
-CSR is bound by memory, so its loop keeps two plain sums per gene: v and v**2. A task is at most
-some thousand rows, which bounds the rounding error of its sum of squares by `ROUNDING`; a smaller
-variance is that of a constant. CSC and dense loops sum v - k and (v - k)**2, k being the first
-value met, which stays accurate where the mean is large against the spread, as in image profiles.
+CSR is bound by memory, so its loops keep two plain sums per gene, v and v**2, side by side, and
+read rows in their order where the sums of all groups fit the cache. A sum is of at most some
+thousand rows, which bounds the rounding error of that of squares by `ROUNDING`; a smaller variance
+is that of a constant. CSC and dense loops sum v - k and (v - k)**2, k being the first value met,
+which stays accurate where the mean is large against the spread, as in image profiles.
 Partial results are merged by Chan's formula, in an order that does not depend on the threads.
 """
 
@@ -38,14 +39,71 @@ def _merge(n_a, mean_a, m2_a, n_b, mean_b, m2_b):
 
 
 @numba.njit(cache=True, inline="never")
-def _sum_rows(data, indices, indptr, rows, s1, s2):
+def _sum_rows(data, indices, indptr, rows, sums):
     """Sums of values and squares; a function of its own, lest the loop run out of registers."""
     for row in rows:
         for i in range(np.uint64(indptr[row]), np.uint64(indptr[row + 1])):
             j = np.uint32(indices[i])
             v = np.float64(data[i])
-            s1[j] += v
-            s2[j] += v * v
+            sums[j, 0] += v
+            sums[j, 1] += v * v
+
+
+@numba.njit(cache=True, inline="never")
+def _sum_in_order(data, indices, indptr, codes, start, stop, sums, first):
+    """Sums of values and squares by group, and the first row of each group."""
+    for row in range(start, stop):
+        g = codes[row]
+        if g < 0:
+            continue
+        if first[g] < 0:
+            first[g] = row
+        into = sums[g]
+        for i in range(np.uint64(indptr[row]), np.uint64(indptr[row + 1])):
+            j = np.uint32(indices[i])
+            v = np.float64(data[i])
+            into[j, 0] += v
+            into[j, 1] += v * v
+
+
+@numba.njit(cache=True)
+def _close_rows(data, indices, indptr, first, n, sums):
+    """From the sums of n rows to their mean and sum of squared deviations, in place."""
+    for j in range(len(sums)):
+        s = sums[j, 0]
+        sums[j, 0] = s / n
+        b = sums[j, 1] - s * sums[j, 0]
+        sums[j, 1] = 0.0 if b < ROUNDING * sums[j, 1] else b
+    for i in range(np.uint64(indptr[first]), np.uint64(indptr[first + 1])):
+        j = np.uint32(indices[i])
+        v = np.float64(data[i])
+        if sums[j, 1] == 0 and abs(sums[j, 0] - v) <= ROUNDING * abs(v):
+            sums[j, 0] = v  # exactly, so that parts of a constant merge without variance
+
+
+@numba.njit(cache=True, parallel=True)
+def add_csr_in_order(data, indices, indptr, codes, edges, n_part, n, mean, m2):
+    """Add the rows of a CSR block, part by part, each read in its order.
+
+    Part p holds the rows ``edges[p], ..., edges[p + 1] - 1``, ``n_part[p]`` of each group.
+    """
+    n_groups, n_genes = mean.shape
+    sums = np.zeros((len(n_part), n_groups, n_genes, 2))
+    first = np.full(n_part.shape, -1)
+    for p in numba.prange(len(n_part)):
+        _sum_in_order(data, indices, indptr, codes, edges[p], edges[p + 1], sums[p], first[p])
+    for g in numba.prange(n_groups):
+        seen = n[g]
+        for p in range(len(n_part)):
+            if n_part[p, g] == 0:
+                continue
+            found = sums[p, g]
+            _close_rows(data, indices, indptr, first[p, g], n_part[p, g], found)
+            for j in range(n_genes):
+                mean[g, j], m2[g, j] = _merge(
+                    seen, mean[g, j], m2[g, j], n_part[p, g], found[j, 0], found[j, 1]
+                )
+            seen += n_part[p, g]
 
 
 @numba.njit(cache=True, parallel=True)
@@ -57,24 +115,13 @@ def add_csr(data, indices, indptr, rows, edges, group, slot, n, mean, m2, part_m
     """
     n_genes = mean.shape[1]
     for t in numba.prange(len(group)):
-        s1 = np.zeros(n_genes)
-        s2 = np.zeros(n_genes)
-        _sum_rows(data, indices, indptr, rows[edges[t] : edges[t + 1]], s1, s2)
+        sums = np.zeros((n_genes, 2))
+        _sum_rows(data, indices, indptr, rows[edges[t] : edges[t + 1]], sums)
         n_t = edges[t + 1] - edges[t]
-        for j in range(n_genes):
-            s = s1[j]
-            s1[j] = s / n_t
-            b = s2[j] - s * s1[j]
-            s2[j] = 0.0 if b < ROUNDING * s2[j] else b
-        first = rows[edges[t]]
-        for i in range(np.uint64(indptr[first]), np.uint64(indptr[first + 1])):
-            j = np.uint32(indices[i])
-            v = np.float64(data[i])
-            if s2[j] == 0 and abs(s1[j] - v) <= ROUNDING * abs(v):
-                s1[j] = v  # exactly, so that parts of a constant merge without variance
+        _close_rows(data, indices, indptr, rows[edges[t]], n_t, sums)
         g = group[t]
         for j in range(n_genes):
-            a, b = s1[j], s2[j]
+            a, b = sums[j, 0], sums[j, 1]
             if slot[t] < 0:
                 mean[g, j], m2[g, j] = _merge(n[g], mean[g, j], m2[g, j], n_t, a, b)
             else:

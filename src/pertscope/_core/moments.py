@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 ROWS_PER_TASK = 4096
 """A group of more rows than this is shared between threads."""
+N_PARTS = 4
+"""Parts of the rows that are summed at once, whatever the number of threads."""
+CACHED_BYTES = 8 * 2**20
+"""Sums of a part that a cache holds."""
+PARTS_BYTES = 256 * 2**20
+"""Sums of all parts take no more memory than this."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +177,11 @@ def _add(
         block = block.tocsr()  # its loop knows no repeated rows
         genes = slice(first_gene, first_gene + block.shape[1])
         mean, m2 = mean[:, genes], m2[:, genes]
+    parts_in_order = _parts(block, codes, n_block) if sp.issparse(block) and once else None
+    if parts_in_order is not None:
+        stored = block.data, block.indices, block.indptr
+        kernels.add_csr_in_order(*stored, codes, *parts_in_order, n, mean, m2)
+        return
     rows, edges, group, slot = _tasks(codes, repeats, n_block)
     parts = np.empty((2, int(slot.max(initial=-1)) + 1, mean.shape[1]))
     if sp.issparse(block):
@@ -183,6 +194,27 @@ def _add(
         kernels.add_dense(dense, rows, edges, group, slot, n, mean, m2, *parts)
     if parts.size:
         kernels.merge_parts(np.diff(edges), group, slot, n, mean, m2, *parts)
+
+
+def _parts(
+    block: Any, codes: np.ndarray, n_block: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Cut rows, as they stand, into parts with sums of their own: edges, and rows of each group.
+
+    ``None`` where the sums of all groups fit no cache, or a part has too many rows of one group.
+    """
+    n_parts = max(N_PARTS, 2 * -(-int(n_block.max(initial=0)) // ROWS_PER_TASK))
+    size = 16 * len(n_block) * block.shape[1]
+    if size > CACHED_BYTES or size * n_parts > PARTS_BYTES:
+        return None
+    edges = np.searchsorted(block.indptr, np.linspace(0, block.indptr[-1], n_parts + 1))
+    edges[0], edges[-1] = 0, len(codes)
+    part = np.repeat(np.arange(n_parts), np.diff(edges))
+    used = codes >= 0
+    cells = np.bincount(part[used] * len(n_block) + codes[used], minlength=n_parts * len(n_block))
+    if cells.max(initial=0) > ROWS_PER_TASK:
+        return None
+    return edges, cells.reshape(n_parts, len(n_block))
 
 
 def _tasks(
