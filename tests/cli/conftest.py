@@ -37,5 +37,6 @@ def run(judged, folder, monkeypatch, capsys):
         out, err = capsys.readouterr()
         return code, out, err
 
+    plt.close("all")  # those of tests before
     yield run
     assert not plt.get_fignums(), "figures were left open"

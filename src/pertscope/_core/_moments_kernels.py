@@ -82,10 +82,12 @@ def _close_rows(data, indices, indptr, first, n, sums):
 
 
 @numba.njit(cache=True, parallel=True)
-def add_csr_in_order(data, indices, indptr, codes, edges, n_part, n, mean, m2):
+def add_csr_in_order(data, indices, indptr, codes, edges, n_part, most_rows, n, mean, m2):
     """Add the rows of a CSR block, part by part, each read in its order.
 
-    Part p holds the rows ``edges[p], ..., edges[p + 1] - 1``, ``n_part[p]`` of each group.
+    Part p holds the rows ``edges[p], ..., edges[p + 1] - 1``, ``n_part[p]`` of each group. Sums of
+    parts are added as long as they are of at most `most_rows` rows: a sum loses fewer digits than
+    Chan's formula, and genes of the same values stay tied.
     """
     n_groups, n_genes = mean.shape
     sums = np.zeros((len(n_part), n_groups, n_genes, 2))
@@ -93,17 +95,23 @@ def add_csr_in_order(data, indices, indptr, codes, edges, n_part, n, mean, m2):
     for p in numba.prange(len(n_part)):
         _sum_in_order(data, indices, indptr, codes, edges[p], edges[p + 1], sums[p], first[p])
     for g in numba.prange(n_groups):
-        seen = n[g]
-        for p in range(len(n_part)):
-            if n_part[p, g] == 0:
+        seen, p = n[g], 0
+        while p < len(n_part):
+            found, row, n_rows = sums[p, g], first[p, g], n_part[p, g]
+            p += 1
+            while p < len(n_part) and n_rows + n_part[p, g] <= most_rows:
+                found += sums[p, g]
+                row = first[p, g] if row < 0 else row
+                n_rows += n_part[p, g]
+                p += 1
+            if n_rows == 0:
                 continue
-            found = sums[p, g]
-            _close_rows(data, indices, indptr, first[p, g], n_part[p, g], found)
+            _close_rows(data, indices, indptr, row, n_rows, found)
             for j in range(n_genes):
                 mean[g, j], m2[g, j] = _merge(
-                    seen, mean[g, j], m2[g, j], n_part[p, g], found[j, 0], found[j, 1]
+                    seen, mean[g, j], m2[g, j], n_rows, found[j, 0], found[j, 1]
                 )
-            seen += n_part[p, g]
+            seen += n_rows
 
 
 @numba.njit(cache=True, parallel=True)

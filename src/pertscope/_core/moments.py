@@ -180,7 +180,7 @@ def _add(
     parts_in_order = _parts(block, codes, n_block) if sp.issparse(block) and once else None
     if parts_in_order is not None:
         stored = block.data, block.indices, block.indptr
-        kernels.add_csr_in_order(*stored, codes, *parts_in_order, n, mean, m2)
+        kernels.add_csr_in_order(*stored, codes, *parts_in_order, ROWS_PER_TASK, n, mean, m2)
         return
     rows, edges, group, slot = _tasks(codes, repeats, n_block)
     parts = np.empty((2, int(slot.max(initial=-1)) + 1, mean.shape[1]))
