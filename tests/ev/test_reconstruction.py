@@ -92,8 +92,7 @@ def test_sparse_is_dense(kind) -> None:
     keys = {"n_epochs": 2, "n_seeds": 1, "n_hidden": 3}
     expected = values(adata, **keys)
     adata.X = kind(adata.X)
-    # float32 sums in another order
-    assert values(adata, **keys) == pytest.approx(expected, rel=1e-4)
+    assert values(adata, **keys) == pytest.approx(expected, rel=1e-9)
 
 
 def test_papalexi(papalexi) -> None:
