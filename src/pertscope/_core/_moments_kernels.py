@@ -12,8 +12,31 @@ from __future__ import annotations
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 ROUNDING = 1e-12
+
+
+@intrinsic
+def _add_pair(_typing, sums, j, first, second):  # noqa: ARG001 - numba reads their types
+    """Add two numbers to ``sums[j]`` of ``(n, 2)`` at once; numba would add one after the other."""
+
+    def generate(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        pair, i32 = ir.VectorType(ir.DoubleType(), 2), ir.IntType(32)
+        at = builder.gep(
+            builder.bitcast(array.data, pair.as_pointer()),
+            [builder.zext(arguments[1], ir.IntType(64))],
+        )
+        added = ir.Constant(pair, ir.Undefined)
+        for lane in (0, 1):
+            added = builder.insert_element(added, arguments[2 + lane], ir.Constant(i32, lane))
+        builder.store(builder.fadd(builder.load(at, align=8), added), at, align=8)
+        return context.get_dummy_value()
+
+    return types.void(sums, types.uint32, types.float64, types.float64), generate
 
 
 @numba.njit(cache=True, inline="always")
@@ -43,10 +66,8 @@ def _sum_rows(data, indices, indptr, rows, sums):
     """Sums of values and squares; a function of its own, lest the loop run out of registers."""
     for row in rows:
         for i in range(np.uint64(indptr[row]), np.uint64(indptr[row + 1])):
-            j = np.uint32(indices[i])
             v = np.float64(data[i])
-            sums[j, 0] += v
-            sums[j, 1] += v * v
+            _add_pair(sums, np.uint32(indices[i]), v, v * v)
 
 
 @numba.njit(cache=True, inline="never")
@@ -60,10 +81,8 @@ def _sum_in_order(data, indices, indptr, codes, start, stop, sums, first):
             first[g] = row
         into = sums[g]
         for i in range(np.uint64(indptr[row]), np.uint64(indptr[row + 1])):
-            j = np.uint32(indices[i])
             v = np.float64(data[i])
-            into[j, 0] += v
-            into[j, 1] += v * v
+            _add_pair(into, np.uint32(indices[i]), v, v * v)
 
 
 @numba.njit(cache=True)
