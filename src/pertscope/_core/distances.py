@@ -13,6 +13,9 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+SHORT = 1e-140
+"""Length of a row whose square loses digits to underflow; that of one over it, to overflow."""
+
 
 def mse(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Mean squared error of rows."""
@@ -62,10 +65,17 @@ def r2(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def unit_rows(a: np.ndarray) -> np.ndarray:
     """Rows scaled to length 1; zero rows stay zero."""
-    scale = np.max(np.abs(a), axis=1, keepdims=True, initial=0)  # lest squares underflow
-    scaled = np.divide(a, scale, out=np.zeros_like(a, dtype=np.float64), where=scale > 0)
-    norm = np.linalg.norm(scaled, axis=1, keepdims=True)
-    return np.divide(scaled, norm, out=np.zeros_like(scaled), where=norm > 0)
+    a = np.asarray(a, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        norm = np.sqrt(np.einsum("ij,ij->i", a, a))[:, None]
+    lost = ~((norm > SHORT) & (norm < 1 / SHORT))[:, 0]
+    found = np.divide(a, norm, out=np.zeros_like(a), where=~lost[:, None])
+    if lost.any():
+        scale = np.max(np.abs(a[lost]), axis=1, keepdims=True, initial=0)
+        scaled = np.divide(a[lost], scale, out=np.zeros_like(a[lost]), where=scale > 0)
+        norm = np.linalg.norm(scaled, axis=1, keepdims=True)
+        found[lost] = np.divide(scaled, norm, out=np.zeros_like(scaled), where=norm > 0)
+    return found
 
 
 def centred_rows(a: np.ndarray) -> np.ndarray:

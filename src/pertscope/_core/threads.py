@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from threadpoolctl import ThreadpoolController
 
 
 def in_threads(function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> list[Any]:
@@ -18,12 +22,19 @@ def in_threads(function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]
     from concurrent.futures import ThreadPoolExecutor
 
     import numba
-    from threadpoolctl import threadpool_limits
 
     n = numba.get_num_threads()
     waiting = iter(arguments)
     found: list[Any] = []
-    with threadpool_limits(1), ThreadPoolExecutor(n) as pool:
+    with _controller(len(sys.modules)).limit(limits=1), ThreadPoolExecutor(n) as pool:
         while batch := list(islice(waiting, 4 * n)):
             found += pool.map(lambda a: function(*a), batch)
     return found
+
+
+@lru_cache(maxsize=1)
+def _controller(_n_modules: int) -> ThreadpoolController:
+    """What sets the threads of all loaded libraries: searched again when modules were imported."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

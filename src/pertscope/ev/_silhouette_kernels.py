@@ -39,10 +39,11 @@ def _measure_again(squared, limits, a, x):
 
 
 @numba.njit(cache=True, nogil=True)
-def add_distances(squared, left_squares, right_squares, left, right, sums):
-    """Add the distances of each row to its sum, ``(rows,)``.
+def add_distances(squared, left_squares, right_squares, left, right, edges, sums):
+    """Add the distances of each row to its sums, by labels of the columns, ``(rows, labels)``.
 
-    `squared` are float32 squared distances of the points `left` to the points `right`.
+    `squared` are float32 squared distances of the points `left` to the points `right`, of which
+    ``edges[c], ..., edges[c + 1] - 1`` are of label c.
     """
     n_rows, n_columns = squared.shape
     limits = np.empty(n_columns, np.float32)
@@ -50,4 +51,5 @@ def add_distances(squared, left_squares, right_squares, left, right, sums):
         for j in range(n_columns):
             limits[j] = CLOSE * (left_squares[row] + right_squares[j])
         _measure_again(squared[row], limits, left[row], right)
-        sums[row] += _sum_of_roots(squared[row])
+        for c in range(len(edges) - 1):
+            sums[row, c] += _sum_of_roots(squared[row, edges[c] : edges[c + 1]])

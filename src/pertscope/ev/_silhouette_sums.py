@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 COLUMNS = 1024
-"""Points that a block of rows is held against: the cache of a core holds their distances."""
+"""Points that a block of rows is held against: the cache of a core holds their distances. So few
+are held against each other without asking which labels matter."""
 
 LARGE = 4
 """Points per dimension from which the variance of a label's distances is cheaper than they are."""
@@ -65,11 +66,14 @@ class EuclideanSums:
         largest = np.abs(x).max(initial=0)
         self.x = x / 2.0 ** np.floor(np.log2(largest)) if largest > 0 else x
         self.edges, self.size = edges, np.diff(edges)
+        if len(x) <= COLUMNS:
+            self.right = _augmented(self.x)
+            return
         self.centroids = np.add.reduceat(self.x, edges[:-1], axis=0) / self.size[:, None]
-        about = self.x - np.repeat(self.centroids, self.size, axis=0)
-        self.squares = np.einsum("ij,ij->i", about, about)
+        self.about = self.x - np.repeat(self.centroids, self.size, axis=0)
+        self.squares = np.einsum("ij,ij->i", self.about, self.about)
         self.spread = np.add.reduceat(self.squares, edges[:-1]) / self.size
-        self.right = _augmented(about)
+        self.right = _augmented(self.about)
         self._moments: dict[int, tuple[np.ndarray, np.ndarray, float]] = {}
 
     def sums(self, start: int, stop: int, own: np.ndarray, other: str) -> np.ndarray:
@@ -77,25 +81,22 @@ class EuclideanSums:
 
         Infinite where the label cannot be the `other` one.
         """
-        from pertscope.ev import _silhouette_kernels as kernels
-
         x = self.x[start:stop]
+        if len(self.x) <= COLUMNS:
+            sums = np.zeros((len(x), len(self.size)))
+            _add_distances(x, self.x, self.right, self.edges, sums)
+            return sums
         needed = self._needed(x, own, other)
         sums = np.full(needed.shape, np.inf if other == "nearest" else -np.inf)
         for label in np.flatnonzero(needed.any(axis=0)):
             rows = np.flatnonzero(needed[:, label])
-            left = _augmented(x[rows] - self.centroids[label])
-            left_squares = left[:, -1].copy()
-            left[:, :-2] *= -2
-            left[:, -2:] = left[:, :-3:-1]  # ones against squares
-            total = np.zeros(len(rows))
+            about = x[rows] - self.centroids[label]
+            total = np.zeros((len(rows), 1))
             for first in range(self.edges[label], self.edges[label + 1], COLUMNS):
                 points = slice(first, min(first + COLUMNS, self.edges[label + 1]))
-                right = self.right[points]
-                kernels.add_distances(
-                    left @ right.T, left_squares, right[:, -1], x[rows], self.x[points], total
-                )
-            sums[rows, label] = total
+                whole = np.array([0, points.stop - first])
+                _add_distances(about, self.about[points], self.right[points], whole, total)
+            sums[rows, label] = total[:, 0]
         return sums
 
     def _needed(self, x: np.ndarray, own: np.ndarray, other: str) -> np.ndarray:
@@ -110,16 +111,20 @@ class EuclideanSums:
         low = np.sqrt(np.maximum(squared - slack, 0))
         high = np.sqrt(np.maximum(squared, 0) + self.spread + slack)
         each = np.arange(len(x))
-        for sharpened in (False, True):
-            if sharpened:
-                self._sharpen(x, needed, low)
-            if other == "nearest":
-                high[each, own] = np.inf
-                needed = low <= high.min(axis=1, keepdims=True)
-            else:
-                low[each, own] = -np.inf
-                needed = high >= low.max(axis=1, keepdims=True)
+        if other == "nearest":
+            high[each, own] = np.inf
+            likely = high.argmin(axis=1)  # needed, whatever its bounds
+            needed = low <= high[each, likely][:, None]
+            needed[each, own] = needed[each, likely] = False
+            self._sharpen(x, needed, low)
+            needed &= low <= high[each, likely][:, None]
+            needed[each, likely] = True
+        else:
+            low[each, own] = -np.inf
+            needed = high >= low.max(axis=1, keepdims=True)
             needed[each, own] = False
+            self._sharpen(x, needed, low)
+            needed &= high >= low.max(axis=1, keepdims=True)
         needed[each, own] = True
         return needed
 
@@ -142,11 +147,25 @@ class EuclideanSums:
         """Of a label's points about their mean: covariance, covariance with squares, theirs."""
         if label not in self._moments:
             points = slice(self.edges[label], self.edges[label + 1])
-            about = self.x[points] - self.centroids[label]
+            about = self.about[points]
             rest = self.squares[points] - self.spread[label]
             n = len(about)
             self._moments[label] = about.T @ about / n, rest @ about / n, float(rest @ rest / n)
         return self._moments[label]
+
+
+def _add_distances(
+    left: np.ndarray, right: np.ndarray, augmented: np.ndarray, edges: np.ndarray, sums: np.ndarray
+) -> None:
+    """Add distances of `left` to `right`, ``(points, d)``, by label, to ``(rows, labels)``."""
+    from pertscope.ev import _silhouette_kernels as kernels
+
+    turned = _augmented(left)
+    squares = turned[:, -1].copy()
+    turned[:, :-2] *= -2
+    turned[:, -2:] = turned[:, :-3:-1]  # ones against squares
+    squared = turned @ augmented.T
+    kernels.add_distances(squared, squares, augmented[:, -1], left, right, edges, sums)
 
 
 def _augmented(x: np.ndarray) -> np.ndarray:
