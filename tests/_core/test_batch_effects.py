@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from tests.helpers import dense, make_screen, refused
 
 import pertscope as ps
-from pertscope._core.batch_effects import batch_adjusted_effects, batch_means
+from pertscope._core.batch_effects import BatchedCells, batch_adjusted_effects
 
 
 def by_loop(x, codes, batch, group, control, *, large) -> np.ndarray:
@@ -34,36 +34,54 @@ def test_against_a_loop(size, kind) -> None:
     codes, batch = rng.integers(-1, 4, 200), rng.integers(0, 5, 200)
     codes[(codes == 1) & (batch == 2)] = -1  # a batch without this group
     codes[(codes == 0) & (batch == 4)] = -1  # and one without controls
-    means = batch_means(kind(x), codes, batch)
+    cells = BatchedCells(kind(x), codes, batch)
     found = batch_adjusted_effects(
-        means, np.array([1, 2, 3]), means, np.zeros(3, int), batch_size=size
+        cells, np.array([1, 2, 3]), cells, np.zeros(3, int), batch_size=size
     )
     for i, group in enumerate((1, 2, 3)):
         expected = by_loop(x, codes, batch, group, 0, large=size == "large")
         np.testing.assert_allclose(found[i], expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("size", ["large", "small"])
+def test_repeated_cells(size) -> None:
+    """A bootstrap sample is its cells, each as often as it was drawn; some pairs are lost."""
+    rng = np.random.default_rng(3)
+    x = rng.poisson(1.0, (120, 6)).astype(float)
+    codes, batch, repeats = (rng.integers(low, high, 120) for low, high in ((0, 4), (0, 9), (0, 3)))
+    cells = BatchedCells(sp.csr_matrix(x), codes, batch, repeats)
+    rows = np.repeat(np.arange(120), repeats)
+    drawn = BatchedCells(x[rows], codes[rows], batch[rows])
+    groups, control = np.array([3, 1]), np.zeros(2, int)
+    got, want = (
+        batch_adjusted_effects(c, groups, c, control, batch_size=size) for c in (cells, drawn)
+    )
+    np.testing.assert_allclose(got, want, atol=1e-12)
+    fewer = batch_adjusted_effects(cells, groups[1:], cells, control[1:], batch_size=size)
+    np.testing.assert_array_equal(fewer, got[1:])
+
+
 def test_auto_looks_at_the_median_condition() -> None:
     x = np.random.default_rng(1).normal(size=(900, 2))
     batch = np.repeat([0, 1, 1], 300)
     codes = np.tile([0, 1, 2], 300)
-    means = batch_means(x, codes, batch)
+    cells = BatchedCells(x, codes, batch)
     groups, control = np.array([1, 2]), np.zeros(2, int)
-    auto = batch_adjusted_effects(means, groups, means, control)
-    large = batch_adjusted_effects(means, groups, means, control, batch_size="large")
+    auto = batch_adjusted_effects(cells, groups, cells, control)
+    large = batch_adjusted_effects(cells, groups, cells, control, batch_size="large")
     np.testing.assert_array_equal(auto, large)  # 100 and 200 cells
     fewer = codes.copy()
     fewer[:500] = -1
-    means = batch_means(x, fewer, np.arange(900) % 7)
-    small = batch_adjusted_effects(means, groups, means, control, batch_size="small")
-    np.testing.assert_array_equal(batch_adjusted_effects(means, groups, means, control), small)
+    cells = BatchedCells(x, fewer, np.arange(900) % 7)
+    small = batch_adjusted_effects(cells, groups, cells, control, batch_size="small")
+    np.testing.assert_array_equal(batch_adjusted_effects(cells, groups, cells, control), small)
 
 
 def test_no_common_batch() -> None:
     x = np.ones((4, 1))
-    means = batch_means(x, np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1]))
-    assert np.isnan(batch_adjusted_effects(means, [1], means, [0], batch_size="large")).all()
-    assert (batch_adjusted_effects(means, [1], means, [0], batch_size="small") == 0).all()
+    cells = BatchedCells(x, np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1]))
+    assert np.isnan(batch_adjusted_effects(cells, [1], cells, [0], batch_size="large")).all()
+    assert (batch_adjusted_effects(cells, [1], cells, [0], batch_size="small") == 0).all()
 
 
 def test_effects_of_a_screen() -> None:

@@ -155,7 +155,7 @@ def test_hierarchical_draws_batches() -> None:
     batch = adata.obs["batch"].to_numpy()
     drawn = set()
     for seed in range(8):
-        pairs = resample_batches(judged, OPTIONS, seed=seed, own_controls=True, n_inner=2)
+        pairs = list(resample_batches(judged, OPTIONS, seed=seed, own_controls=True, n_inner=2))
         times = []
         for pair in pairs:
             of = pair.predicted.populations

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pertscope._core.moments import moments
+from pertscope._core.weighted_sums import weighted_sums
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,55 +20,105 @@ LARGE_BATCH = 100
 SIZES = ("auto", "large", "small")
 
 
-@dataclass(frozen=True)
-class BatchMeans:
-    """Means of groups in the batches that hold them.
+@dataclass(frozen=True, eq=False)
+class BatchedCells:
+    """Cells by group and batch; what was computed of a group is remembered.
 
     Attributes
     ----------
-    group, batch
-        Group and batch of each row, int64 ``(rows,)``.
-    n
-        Cells, int64 ``(rows,)``.
-    mean
-        Means, float64 ``(rows, genes)``.
+    matrix
+        Cells x genes, of any kind.
+    codes, batch
+        Group and batch of each row, int64 ``(rows,)``; rows of negative groups belong to none.
+    repeats
+        How often each row counts, int64 ``(rows,)``; once if ``None``.
+    names
+        Names of the genes, for error messages.
     """
 
-    group: np.ndarray
+    matrix: Any
+    codes: np.ndarray
     batch: np.ndarray
-    n: np.ndarray
-    mean: np.ndarray
+    repeats: np.ndarray | None = None
+    names: Sequence[str] | None = None
+    _by_batch: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
+    _over: dict[tuple[int, bytes], np.ndarray] = field(default_factory=dict, repr=False)
 
-    def of(self, group: int) -> tuple[np.ndarray, np.ndarray]:
-        """Batches that hold a group, and its mean in each."""
-        rows = self.group == group
-        return self.batch[rows], self.mean[rows]
+    @cached_property
+    def _pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Group, batch and cells of each pair that has cells, sorted; pair of each row, or -1."""
+        used = self.codes >= 0 if self.repeats is None else (self.codes >= 0) & (self.repeats > 0)
+        n_batches = int(self.batch.max(initial=-1)) + 1
+        pairs, place = np.unique(
+            self.codes[used] * n_batches + self.batch[used], return_inverse=True
+        )
+        times = None if self.repeats is None else self.repeats[used]
+        n = np.bincount(place, weights=times, minlength=len(pairs)).astype(np.int64)
+        pair = np.full(len(self.codes), -1, np.int64)
+        pair[used] = place
+        return pairs // n_batches, pairs % n_batches, n, pair
 
+    def n_cells(self, groups: np.ndarray) -> np.ndarray:
+        """Cells of these groups in each batch that holds any, int64 ``(pairs,)``."""
+        group, _, n, _ = self._pairs
+        return n[np.isin(group, groups)]
 
-def batch_means(
-    x: Any,
-    codes: np.ndarray,
-    batch: np.ndarray,
-    *,
-    repeats: np.ndarray | None = None,
-    names: Sequence[str] | None = None,
-) -> BatchMeans:
-    """Means by group and batch, in one pass; only of those that have cells."""
-    used = codes >= 0
-    n_batches = int(batch.max(initial=-1)) + 1
-    pairs, compact = np.unique(codes[used] * n_batches + batch[used], return_inverse=True)
-    pair_codes = np.full(len(codes), -1, np.int64)
-    pair_codes[used] = compact
-    found = moments(x, pair_codes, len(pairs), repeats=repeats, names=names)
-    drawn = found.n > 0
-    pairs, found = pairs[drawn], found[drawn]
-    return BatchMeans(pairs // n_batches, pairs % n_batches, found.n, found.mean)
+    def batches(self, group: int) -> np.ndarray:
+        """Batches that hold a group, int64, ascending."""
+        found: np.ndarray = self._pairs[1][self._rows(group)]
+        return found
+
+    def _rows(self, group: int) -> slice:
+        low, high = np.searchsorted(self._pairs[0], [group, group + 1])
+        return slice(int(low), int(high))
+
+    def by_batch(self, groups: np.ndarray) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Batches that hold each group, and its mean in each, float64 ``(batches, genes)``.
+
+        All are kept: meant for the few groups of controls.
+        """
+        new = sorted(set(map(int, groups)) - self._by_batch.keys())
+        if new:
+            group, _, _, pair = self._pairs
+            pairs = np.flatnonzero(np.isin(group, new))
+            of = np.full(len(group) + 1, -1)  # the last is that of rows without a pair
+            of[pairs] = np.arange(len(pairs))
+            mean = moments(
+                self.matrix, of[pair], len(pairs), repeats=self.repeats, names=self.names
+            ).mean
+            for g in new:
+                self._by_batch[g] = self.batches(g), mean[group[pairs] == g]
+        return {g: self._by_batch[g] for g in map(int, groups)}
+
+    def over_batches(self, groups: np.ndarray, batches: Sequence[np.ndarray]) -> np.ndarray:
+        """Mean over some of its batches of the means of each group, float64 ``(groups, genes)``.
+
+        NaN where there is no batch. A sum of cells with weights, so that the means of all groups in
+        all batches are never kept.
+        """
+        keys = [(int(g), b.tobytes()) for g, b in zip(groups, batches, strict=True)]
+        new = [i for i, key in enumerate(keys) if key not in self._over]
+        if new:
+            _, batch, n, pair = self._pairs
+            weight, of = np.zeros(len(n) + 1), np.full(len(n) + 1, -1)
+            for place, i in enumerate(new):
+                here = self._rows(int(groups[i]))
+                chosen = here.start + np.flatnonzero(np.isin(batch[here], batches[i]))
+                weight[chosen], of[chosen] = 1 / (n[chosen] * len(chosen)), place
+            weights = weight[pair] if self.repeats is None else weight[pair] * self.repeats
+            found = weighted_sums(self.matrix, of[pair], weights, len(new), names=self.names)
+            found[[len(batches[i]) == 0 for i in new]] = np.nan
+            self._over.update(zip([keys[i] for i in new], found, strict=True))
+        found = np.empty((len(keys), self.matrix.shape[1]))
+        for i, key in enumerate(keys):
+            found[i] = self._over[key]
+        return found
 
 
 def batch_adjusted_effects(
-    means: BatchMeans,
+    cells: BatchedCells,
     groups: np.ndarray,
-    controls: BatchMeans,
+    controls: BatchedCells,
     control_groups: np.ndarray,
     *,
     batch_size: str = "auto",
@@ -84,15 +136,20 @@ def batch_adjusted_effects(
     if batch_size not in SIZES:
         raise ValueError(f"`batch_size`={batch_size!r} must be one of {SIZES}.")
     if batch_size == "auto":
-        cells = means.n[np.isin(means.group, groups)]
-        batch_size = "large" if cells.size and np.median(cells) >= LARGE_BATCH else "small"
-    effects = np.full((len(groups), means.mean.shape[1]), np.nan)
-    for i, (group, control) in enumerate(zip(groups, control_groups, strict=True)):
-        (batches, x), (control_batches, x_0) = means.of(group), controls.of(control)
-        if batch_size == "small":
-            effects[i] = x.mean(axis=0) - x_0.mean(axis=0)
-            continue
-        _, here, there = np.intersect1d(batches, control_batches, return_indices=True)
-        if len(here):
-            effects[i] = (x[here] - x_0[there]).mean(axis=0)
+        n = cells.n_cells(groups)
+        batch_size = "large" if n.size and np.median(n) >= LARGE_BATCH else "small"
+    of_control = controls.by_batch(control_groups)
+    batches = [cells.batches(int(g)) for g in groups]
+    known = [of_control[int(c)][0] for c in control_groups]
+    if batch_size == "large":
+        batches = known = [np.intersect1d(b, k) for b, k in zip(batches, known, strict=True)]
+    effects = cells.over_batches(groups, batches)
+    means: dict[tuple[int, bytes], np.ndarray] = {}
+    for i, (c, b) in enumerate(zip(map(int, control_groups), known, strict=True)):
+        key = c, b.tobytes()
+        if key not in means:
+            there, mean = of_control[c]
+            chosen = mean[np.isin(there, b)]
+            means[key] = chosen.mean(axis=0) if len(b) else np.full(mean.shape[1], np.nan)
+        effects[i] -= means[key]
     return effects

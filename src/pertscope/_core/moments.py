@@ -145,7 +145,7 @@ def moments(
         _add(block, codes[rows], repeats[rows], n_block, columns.start, n, mean, m2)
         if columns.stop == x.shape[1]:
             n += n_block
-    _require_finite(mean, m2, names)
+    require_finite(mean, m2, names=names)
     mean[n == 0] = np.nan
     return Moments(n, mean, m2)
 
@@ -235,8 +235,9 @@ def _tasks(
     return rows, edges, group, slot
 
 
-def _require_finite(mean: np.ndarray, m2: np.ndarray, names: Sequence[str] | None) -> None:
-    bad = np.flatnonzero(~np.isfinite(mean).all(axis=0) | ~np.isfinite(m2).all(axis=0))
+def require_finite(*values: np.ndarray, names: Sequence[str] | None) -> None:
+    """Refuse sums ``(groups, genes)`` that NaN or infinite values went into, and name the genes."""
+    bad = np.flatnonzero(~np.all([np.isfinite(v).all(axis=0) for v in values], axis=0))
     if bad.size:
         which = listed(bad if names is None else np.asarray(names)[bad])
         raise ValueError(

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pertscope._core.batch_effects import batch_means
+from pertscope._core.batch_effects import BatchedCells
 from pertscope._core.matrix import is_backed
 from pertscope._core.moments import moments
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pertscope._core.batch_effects import BatchMeans
     from pertscope._core.moments import Moments
 
 
@@ -70,16 +69,14 @@ class Populations:
         )
 
     @cached_property
-    def batch_means(self) -> BatchMeans:
-        """Means of every group in every batch."""
+    def batched(self) -> BatchedCells:
+        """The cells by group and batch."""
         if self.batch is None:
             raise ValueError(
                 "the statistic 'ba_ate' compares within batches, and the screen has none: register "
                 "it with `batch_key=...`, or use 'effect'."
             )
-        return batch_means(
-            self.matrix, self.codes, self.batch, repeats=self.repeats, names=list(self.genes)
-        )
+        return BatchedCells(self.matrix, self.codes, self.batch, self.repeats, list(self.genes))
 
     def by_batch(self, min_cells: int) -> BatchMoments:
         """Moments of every group in the batches where it has so many cells, in one pass.

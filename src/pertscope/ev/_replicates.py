@@ -12,6 +12,8 @@ from pertscope.ev._populations import Populations
 from pertscope.ev._side import Side
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pertscope.ev._comparison import Options
     from pertscope.ev._judged import Judged
 
@@ -56,13 +58,15 @@ def resample(judged: Judged, options: Options, *, seed: int, own_controls: bool)
 
 def resample_batches(
     judged: Judged, options: Options, *, seed: int, own_controls: bool, n_inner: int
-) -> list[Comparison]:
+) -> Iterator[Comparison]:
     """Bootstrap samples of batches, and of cells within them, against all cells.
 
     Batches are drawn once, and are the same for every condition and its controls; cells within them
-    `n_inner` times: one outer draw of the hierarchical bootstrap of Cole et al., section 4.7.1.
+    `n_inner` times: one outer draw of the hierarchical bootstrap of Cole et al., section 4.7.1. Of
+    n cells that a condition has in a batch, which was drawn k times, k n are drawn. Samples are
+    made one after the other: each has moments of its own.
     """
-    of, batch = judged.side.populations, judged.side.populations.batch
+    side, of, batch = judged.side, judged.side.populations, judged.side.populations.batch
     if batch is None:
         raise ValueError(
             "the hierarchical bootstrap draws batches, and the screen has none: register it with "
@@ -71,16 +75,18 @@ def resample_batches(
     rng = np.random.default_rng([seed, 2])
     present = np.unique(batch[of.codes >= 0])
     drawn = np.bincount(rng.choice(present, len(present)), minlength=present.max() + 1)
-    found = []
+    rows = np.flatnonzero(np.isin(of.codes, np.union1d(side.groups, side.control_groups)))
+    rows = rows[np.lexsort((batch[rows], of.codes[rows]))]
+    here, group = batch[rows], of.codes[rows]
+    is_first = np.append(True, (here[1:] != here[:-1]) | (group[1:] != group[:-1]))
+    first = np.flatnonzero(is_first)
+    size = np.diff(first, append=len(rows))
+    times = size * drawn[here[first]]
+    first, size = np.repeat(first, times), np.repeat(size, times)
     for _ in range(n_inner):
-        repeats = np.zeros(len(of.codes), np.int64)
-        for group in np.union1d(judged.side.groups, judged.side.control_groups):
-            rows = of.rows(group)
-            for b in np.unique(batch[rows]):
-                here = rows[batch[rows] == b]
-                np.add.at(repeats, rng.choice(here, len(here) * drawn[b]), 1)
-        found.append(_against_observed(judged, options, repeats, own_controls))
-    return found
+        chosen = rows[first + rng.integers(size)]
+        repeats = np.bincount(chosen, minlength=len(of.codes))
+        yield _against_observed(judged, options, repeats, own_controls)
 
 
 def _against_observed(

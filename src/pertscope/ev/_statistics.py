@@ -68,12 +68,13 @@ def _change(side: Side, statistic: str, options: Options) -> np.ndarray:
 
 def _batch_adjusted(side: Side) -> np.ndarray:
     """BA-ATE; a prediction, which has no batches, against the mean of the controls' batches."""
-    controls = side.controls.batch_means
+    controls = side.controls.batched
     if side.populations.batch is not None:
-        means = side.populations.batch_means
-        return batch_adjusted_effects(means, side.groups, controls, side.control_groups)
-    control = [controls.of(group)[1].mean(axis=0) for group in side.control_groups]
-    return side.moments.mean - np.array(control)
+        cells = side.populations.batched
+        return batch_adjusted_effects(cells, side.groups, controls, side.control_groups)
+    by_batch = controls.by_batch(side.control_groups)
+    control = {group: mean.mean(axis=0) for group, (_, mean) in by_batch.items()}
+    return side.moments.mean - np.array([control[int(group)] for group in side.control_groups])
 
 
 def _spread(side: Side, statistic: str) -> np.ndarray:

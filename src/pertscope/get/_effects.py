@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pertscope._core.batch_effects import batch_adjusted_effects, batch_means
+from pertscope._core.batch_effects import BatchedCells, batch_adjusted_effects
 from pertscope._core.conditions import label_column, screen_conditions
 from pertscope._core.matrix import matrix_of
 from pertscope._core.moments import moments
@@ -77,8 +77,8 @@ def effects(adata: AnnData, *, statistic: str = "effect", batch_size: str = "aut
         if screen.batch_key is None:
             raise ValueError("'ba_ate' compares within batches: register the screen's `batch_key`.")
         batch = label_column(adata.obs, screen.batch_key).codes.astype(np.int64)
-        means = batch_means(x, found.codes, batch, names=genes)
-        values = batch_adjusted_effects(means, kept, means, controls, batch_size=batch_size)
+        cells = BatchedCells(x, found.codes, batch, names=genes)
+        values = batch_adjusted_effects(cells, kept, cells, controls, batch_size=batch_size)
     else:
         mean = moments(x, found.codes, len(found), names=genes).mean
         if statistic == "logfc":
