@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pertscope._core.deg_labels import deg_labels, majority_labels
 from pertscope._core.messages import listed
 from pertscope._core.moments import Moments
 from pertscope._core.t_test import VARIANTS
-from pertscope.ev._deg_labels import deg_labels, majority_labels
 from pertscope.ev._gene_tests import t_test_against
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from pertscope.ev._judged import observe, predicted
 from pertscope.ev._metrics import better
 from pertscope.ev._score import score, score_rows, score_table
 from pertscope.ev._statistics import check_logfc
+from pertscope.ev.families.labels import check_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -63,6 +64,8 @@ def judge(
             adata, judged, predictions, options=options, control=control, warn=split is not None
         )
     )
+    for name, _, comparison in compared:
+        check_labels(name, comparison, chosen)
     wanted = {name: _possible(name, c, chosen, skip=skip) for name, _, c in compared}
     bounded: dict[bytes, list[Chosen]] = {}  # by conditions: a floor is over the same ones
     for name, rows, _ in compared:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pertscope._core.messages import nearest
 from pertscope.ev._compat import COMPAT_STATISTIC, TOOLS
-from pertscope.ev.families import collapse, degs, distributions, errors, ranks
+from pertscope.ev.families import collapse, degs, distributions, errors, labels, ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,6 +19,7 @@ FAMILIES: dict[str, dict[str, Metric]] = {
     "collapse_metrics": collapse.METRICS,
     "distribution_metrics": distributions.METRICS,
     "deg_metrics": degs.METRICS,
+    "label_metrics": labels.METRICS,
 }
 """Metrics of each family, by the name of the function that computes it."""
 

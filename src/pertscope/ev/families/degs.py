@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pertscope._core.deg_labels import deg_labels, macro_f1_per_condition, macro_f1_per_gene
 from pertscope.ev import _deg_agreement as agreement
 from pertscope.ev._batch_labels import MAJORITY, labels_by_batches
 from pertscope.ev._deg_curves import evidence, pr_auc, roc_auc
-from pertscope.ev._deg_labels import deg_labels, macro_f1_per_condition, macro_f1_per_gene
 from pertscope.ev._gene_tests import GENE_TESTS, gene_test
 from pertscope.ev._metric import ANY, CORRELATION, SHARE, Metric
 

@@ -27,7 +27,7 @@ def linear_path(
     -------
     The coefficients, and how many regressions did not settle.
     """
-    center, mean = features.mean(axis=0), effects.mean(axis=0)
+    center, mean = features.mean(axis=0), effects.mean(axis=0, dtype=np.float64)
     z, y = features - center, effects - mean
     if l1_ratio == 0:
         found, unsettled = _ridge(z, y, penalties), 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pertscope._core.deg_labels import most_frequent_labels, require_labels
 from pertscope.models.checks import require_positive
 from pertscope.models.response._embedding_features import (
     N_LEAST,
@@ -19,6 +20,11 @@ from pertscope.models.response._linear_regression import (
     linear_effects,
     linear_errors,
 )
+from pertscope.models.response._logistic_regression import (
+    fit_logistic,
+    logistic_errors,
+    logistic_labels,
+)
 from pertscope.models.response._mlp_regression import fit_mlp, mlp_effects
 from pertscope.models.response._neighbor_regression import (
     METRICS,
@@ -30,10 +36,10 @@ from pertscope.models.response._neighbor_regression import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KNN, LINEAR, MLP = "knn", "linear", "mlp"
+KNN, LINEAR, MLP, LOGISTIC = "knn", "linear", "mlp", "logistic"
 PENALISED = ("ridge", "lasso", "elastic_net")
 CONCAT, STACK = "concat", "stack"
-REGRESSORS = (KNN, *PENALISED, LINEAR, MLP)
+REGRESSORS = (KNN, *PENALISED, LINEAR, MLP, LOGISTIC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +71,10 @@ class RegressionOptions:
                 raise ValueError(f"`{name}`={value!r} must be one of {known}.")
         if self.metric == METRICS[-1] and self.regressor != KNN:
             raise ValueError(f"`metric`={self.metric!r} is for `regressor`={KNN!r}.")
+        if self.join == STACK and self.regressor == LOGISTIC:
+            raise ValueError(
+                f"`join`={STACK!r} weighs effects, and {LOGISTIC!r} has labels: use {CONCAT!r}."
+            )
         require_positive(n_components=self.n_components, n_hidden=self.n_hidden)
         if not self.n_neighbors or min(self.n_neighbors) < 1:
             raise ValueError(f"`n_neighbors`={list(self.n_neighbors)} must be positive.")
@@ -85,7 +95,7 @@ class RegressionOptions:
         if self.regressor == KNN:
             most = n_train - -(-n_train // n_inner)  # outside the largest fold
             return sorted({float(min(k, most)) for k in self.n_neighbors})
-        return list(self.penalties) if self.regressor in PENALISED else [0.0]
+        return list(self.penalties) if self.regressor in (*PENALISED, LOGISTIC) else [0.0]
 
 
 def inner_folds(n: int, n_folds: int, seed: int) -> np.ndarray:
@@ -124,10 +134,20 @@ def fit_regression(
 
     Returns
     -------
-    ``"mean"`` ``(genes,)`` and, if there is something to learn from, the features' arrays, the
-    ``"chosen"`` number of neighbours or penalty, and what belongs to the regressor.
+    ``"mean"`` ``(genes,)``, of labels the most frequent one, and, if there is something to learn
+    from, the features' arrays, the ``"chosen"`` number of neighbours or penalty, and what belongs
+    to the regressor.
+
+    Raises
+    ------
+    ValueError
+        If labels are to be learned, and the effects are none.
     """
-    arrays: dict[str, np.ndarray] = {"mean": effects.mean(axis=0, dtype=np.float64)}
+    mean, labels = effects.mean(axis=0, dtype=np.float64), options.regressor == LOGISTIC
+    if labels:
+        require_labels(effects, f"effects that {LOGISTIC!r} predicts")
+        mean = most_frequent_labels(effects).astype(np.float64)
+    arrays: dict[str, np.ndarray] = {"mean": mean}
     known = np.flatnonzero(sources.known)
     if len(known) < N_LEAST:
         return arrays
@@ -153,6 +173,8 @@ def fit_regression(
             numbers = [int(k) for k in candidates]
             how = {"metric": options.metric, "weights": options.weights}
             errors = neighbor_errors(z, gram, fold, numbers, **how)
+        elif labels:
+            errors = logistic_errors(z, y, fold, candidates, seed=options.seed)
         else:
             errors = linear_errors(z, y, fold, candidates, l1_ratio=options.ratio)
     chosen = candidates[int(np.argmin(errors))]
@@ -167,6 +189,8 @@ def _final(
         return {"features": z, "effects": y.astype(np.float32, copy=False)}
     if options.regressor == MLP:
         return fit_mlp(z, y, fold == 0, n_hidden=options.n_hidden, seed=options.seed)
+    if options.regressor == LOGISTIC:
+        return {"coefficients": fit_logistic(z, y, chosen)}
     return {"coefficients": fit_linear(z, y, chosen, options.ratio)}
 
 
@@ -185,6 +209,8 @@ def predict_regression(
         found[rows] = neighbor_mean(arrays["features"], arrays["effects"], z, k, **how)
     elif options.regressor == MLP:
         found[rows] = mlp_effects(arrays, z)
+    elif options.regressor == LOGISTIC:
+        found[rows] = logistic_labels(arrays["coefficients"], z)
     else:
         found[rows] = linear_effects(arrays["coefficients"], z)
     return found

@@ -156,7 +156,7 @@ def _sweep(gram, residual, w, l1, l2):
         step = new - w[j]
         if step != 0:
             for i in range(len(w)):
-                residual[i] -= gram[i, j] * step
+                residual[i] -= gram[j, i] * step  # symmetric, and rows lie together
             w[j] = new
         moved = max(moved, abs(step) * np.sqrt(scale))
         largest = max(largest, abs(new) * np.sqrt(scale))

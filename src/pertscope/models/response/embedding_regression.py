@@ -44,11 +44,15 @@ class EmbeddingRegression(EffectModel):
     - ``"knn"``: the mean effect of the k nearest training conditions;
     - ``"linear"``, ``"ridge"``, ``"lasso"``, ``"elastic_net"``: ``argmin |y - w z|^2 / (2 n) + a r
       |w|_1 + a (1 - r) |w|^2 / 2``, where r is 0 for ridge, 1 for the lasso, and a is 0 for linear;
-    - ``"mlp"``: a network with one hidden layer, stopped by the first of the inner folds.
+    - ``"mlp"``: a network with one hidden layer, stopped by the first of the inner folds;
+    - ``"logistic"``, of labels (:func:`pertscope.tl.deg_labels`): the most probable of down,
+      unchanged and up by multinomial logistic regression, penalised by ``a |w|^2 / 2``, where the
+      labels of a gene weigh the same in sum, however rare.
 
-    k or a is the one with the least mean L2 error over inner folds of the training conditions.
-    Conditions without a vector are left out in training, and are predicted by the mean training
-    effect; how many there are is said once.
+    k or a is the one with the least mean L2 error, of labels the best macro-F1 per gene, over inner
+    folds of the training conditions. Conditions without a vector are left out in training, and are
+    predicted by the mean training effect, of labels by the most frequent one; how many there are is
+    said once.
 
     Parameters
     ----------
@@ -61,7 +65,8 @@ class EmbeddingRegression(EffectModel):
     join
         What several embeddings become: ``"concat"`` puts their components side by side;
         ``"stack"`` gives each a regression of its own, and predicts ``m + sum_s w_s (y_s - m)``
-        with m the mean effect and weights, none negative, that fit the inner folds best.
+        with m the mean effect and weights, none negative, that fit the inner folds best; not of
+        labels.
     n_components
         Most principal components of an embedding.
     n_neighbors

@@ -5,6 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 LABELS = (-1, 0, 1)
+MAKE_LABELS = "make a screen of labels by `ps.tl.deg_labels(adata)`"
+
+
+def are_labels(values: np.ndarray) -> bool:
+    """Whether there is nothing but -1, 0 and 1."""
+    return bool(np.isin(values, LABELS).all())
+
+
+def require_labels(values: np.ndarray, what: str, advice: str = MAKE_LABELS) -> None:
+    """Refuse values that are no labels.
+
+    Raises
+    ------
+    ValueError
+        If there is anything but -1, 0 and 1.
+    """
+    if not are_labels(values):
+        raise ValueError(f"{what} must be labels, -1, 0 or 1, and there are others: {advice}.")
 
 
 def deg_labels(score: np.ndarray, p_adjusted: np.ndarray, alpha: float = 0.05) -> np.ndarray:
@@ -58,6 +76,17 @@ def majority_labels(labels: np.ndarray, valid: np.ndarray) -> np.ndarray:
     is_up = (up > down) & (up >= unchanged)
     is_down = (down > up) & (down >= unchanged)
     return is_up.astype(np.int8) - is_down.astype(np.int8)
+
+
+def most_frequent_labels(labels: np.ndarray) -> np.ndarray:
+    """The label that most conditions give to a gene, int8 ``(G,)``; ties as those of batches.
+
+    Parameters
+    ----------
+    labels
+        ``(p, G)`` of -1, 0 and 1.
+    """
+    return majority_labels(labels[:, None], np.ones((len(labels), 1), dtype=bool))[0]
 
 
 def macro_f1_per_gene(predicted: np.ndarray, observed: np.ndarray) -> np.ndarray:

@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from pertscope.ev._deg_labels import (
+from pertscope._core.deg_labels import (
     LABELS,
+    are_labels,
     deg_labels,
     macro_f1_per_condition,
     macro_f1_per_gene,
     majority_labels,
+    most_frequent_labels,
+    require_labels,
 )
 
 
@@ -61,6 +64,24 @@ def test_a_condition_without_a_batch_is_refused() -> None:
     valid = np.array([[True, False, False]])
     with pytest.raises(ValueError, match=r"2 condition\(s\), the first at 1, were tested in no"):
         majority_labels(np.zeros((1, 3, 2), np.int8), valid)
+
+
+@given(st.integers(0, 999), st.integers(1, 6))
+def test_most_frequent_labels(seed, p) -> None:
+    labels = np.random.default_rng(seed).integers(-1, 2, (p, 4)).astype(np.int8)
+    want = [by_vote(labels[:, g].tolist()) for g in range(4)]
+    np.testing.assert_array_equal(most_frequent_labels(labels), want)
+
+
+def test_labels_and_other_values() -> None:
+    labels = np.array([[1.0, -1.0], [0.0, 0.0]])
+    assert are_labels(labels)
+    assert are_labels(labels[:0])
+    require_labels(labels, "these")
+    for bad in (0.5, 2.0, np.nan):
+        assert not are_labels(np.array([[1.0, bad]]))
+        with pytest.raises(ValueError, match=r"these must be labels, -1, 0 or 1.*`ps.tl.deg_lab"):
+            require_labels(np.array([[1.0, bad]]), "these")
 
 
 @given(st.integers(0, 999), st.integers(1, 12), st.integers(1, 12))
