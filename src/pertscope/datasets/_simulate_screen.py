@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from pertscope.datasets._relationships import unique_pairs
 from pertscope.datasets._simulation_assembly import assemble
 from pertscope.datasets._simulation_settings import Settings, read_covariates
 from pertscope.datasets._simulation_truth import draw_truth
@@ -13,6 +14,7 @@ from pertscope.datasets._simulation_truth import draw_truth
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pandas as pd
     from anndata import AnnData
 
 
@@ -32,6 +34,8 @@ def simulate_screen(
     combinations_in: Literal["all", "first"] = "all",
     covariate_effect: float = 0.5,
     covariate_modulation: float = 0.3,
+    graph: pd.DataFrame | None = None,
+    diffusion_time: float = 5.0,
     n_batches: int = 2,
     batch_effect: float = 0.1,
     guide_efficiency: float = 0.8,
@@ -94,6 +98,15 @@ def simulate_screen(
     covariate_modulation
         Standard deviation of the log factor by which a covariate value scales a programme;
         0 gives every context the same :math:`\delta`.
+    graph
+        Pairs of genes, columns ``entity1``, ``entity2``, such as
+        :func:`pertscope.datasets.simulate_graph` draws. Then :math:`a` is a smooth function of the
+        graph, so that unseen perturbations can be predicted by their neighbours: what genes would
+        do alone, :math:`e \sim N(0, 1)`, spreads over it, :math:`a = \exp(-t (I - D^{-1} A)) e`,
+        with adjacency :math:`A` and degrees :math:`D`, and is scaled over genes to mean 0 and
+        standard deviation `effect_size`. Programme 0 answers alike to all.
+    diffusion_time
+        Time :math:`t` on that graph; at 0 neighbours have nothing in common.
     n_batches
         Batches, balanced within each condition.
     batch_effect
@@ -134,13 +147,14 @@ def simulate_screen(
         ``"loadings"`` (genes x programmes), ``"activities"`` (perturbations and combinations x
         programmes, interactions included), ``"interactions"`` (combinations x programmes, zero
         where additive), ``"modulation"`` (contexts x programmes), ``"combinations"`` (their two
-        members and ``interacting``), each a DataFrame; and ``"parameters"``, the arguments.
+        members and ``interacting``), each a DataFrame; ``"graph"``, the pairs, if given; and
+        ``"parameters"``, the other arguments.
         A single perturbation is named after the gene that it targets.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong type or lies outside its range.
+        If an argument has the wrong type or lies outside its range, or the graph names other genes.
 
     Notes
     -----
@@ -176,6 +190,7 @@ def simulate_screen(
         combinations_in=combinations_in,
         covariate_effect=covariate_effect,
         covariate_modulation=covariate_modulation,
+        diffusion_time=diffusion_time,
         n_batches=n_batches,
         batch_effect=batch_effect,
         guide_efficiency=guide_efficiency,
@@ -184,5 +199,6 @@ def simulate_screen(
         library_size_sd=library_size_sd,
         seed=seed,
     )
+    pairs = None if graph is None else unique_pairs(graph, "`graph`")
     truth_stream, cell_stream = np.random.SeedSequence(settings.seed).spawn(2)
-    return assemble(settings, draw_truth(settings, truth_stream), cell_stream)
+    return assemble(settings, draw_truth(settings, truth_stream, pairs), cell_stream, pairs)

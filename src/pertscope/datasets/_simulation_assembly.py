@@ -36,7 +36,12 @@ class _Condition:
     combination: int | None = None
 
 
-def assemble(settings: Settings, truth: Truth, stream: np.random.SeedSequence) -> AnnData:
+def assemble(
+    settings: Settings,
+    truth: Truth,
+    stream: np.random.SeedSequence,
+    graph: pd.DataFrame | None,
+) -> AnnData:
     """Draw the cells of every condition and put them together with the truth."""
     genes = pd.Index([f"g{i}" for i in range(settings.n_genes)])
     conditions = list(_conditions(settings, truth, genes))
@@ -81,6 +86,7 @@ def assemble(settings: Settings, truth: Truth, stream: np.random.SeedSequence) -
     adata.uns["simulation"] = {
         "truth": _truth_anndata(settings, conditions, cells, layers, genes),
         **_tables(settings, truth, genes),
+        **({} if graph is None else {"graph": graph}),
     }
     return adata
 

@@ -31,6 +31,7 @@ class Settings:
     combinations_in: Literal["all", "first"]
     covariate_effect: float
     covariate_modulation: float
+    diffusion_time: float
     n_batches: int
     batch_effect: float
     guide_efficiency: float
@@ -92,6 +93,7 @@ _RANGES = {
     "fraction_interacting": (0.0, 1.0),
     "covariate_effect": (0.0, math.inf),
     "covariate_modulation": (0.0, math.inf),
+    "diffusion_time": (0.0, math.inf),
     "batch_effect": (0.0, math.inf),
     "guide_efficiency": (0.0, 1.0),
     "dispersion": (0.0, math.inf),

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from pertscope.datasets._simulation_diffusion import diffused_activities
+
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pertscope.datasets._simulation_settings import Settings
 
 Array = npt.NDArray[np.float64]
@@ -66,9 +70,12 @@ class Truth:
         return np.asarray(shares / shares.sum())
 
 
-def draw_truth(settings: Settings, stream: np.random.SeedSequence) -> Truth:
+def draw_truth(
+    settings: Settings, stream: np.random.SeedSequence, graph: pd.DataFrame | None
+) -> Truth:
     """Draw the truth; every part has its own stream, so one argument leaves the others' draws."""
-    gene, program, perturbation, context, pair, batch = map(np.random.default_rng, stream.spawn(6))
+    streams = map(np.random.default_rng, stream.spawn(7))
+    gene, program, perturbation, context, pair, batch, edge = streams
     gene_level = gene.normal(0.0, 1.2, settings.n_genes)
     loadings = _draw_loadings(program, settings)
     activities = _draw_activities(perturbation, settings)
@@ -76,6 +83,8 @@ def draw_truth(settings: Settings, stream: np.random.SeedSequence) -> Truth:
     n_candidates = max(settings.n_perturbations, settings.n_genes // 2)
     candidates = np.argsort(-gene_level, kind="stable")[:n_candidates]
     targets = np.sort(perturbation.choice(candidates, settings.n_perturbations, replace=False))
+    if graph is not None:
+        activities = diffused_activities(edge, settings, graph)[targets]
     shift, log_modulation = _draw_contexts(context, settings)
     pairs, interactions = _draw_combinations(pair, settings, activities)
     return Truth(
