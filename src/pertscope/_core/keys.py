@@ -9,6 +9,7 @@ SCREEN = "screen"
 """``uns[UNS][SCREEN]``: what the columns of the screen mean."""
 
 SPLITS = "splits"
+FOLD = "fold"
 """``uns[UNS][SPLITS][split_key]``: how a split was made."""
 
 PREDICTIONS = "predictions"
@@ -43,6 +44,9 @@ BETTER = "better"
 """Further columns of a score table, and of the table that joins them."""
 
 COUNTS_LAYER = "counts"
+CONTROL_MEAN = "control_mean"
+"""``layers[CONTROL_MEAN]`` of a screen of effects: mean of the controls, in their rows."""
+
 LOG1P = "log1p"
 """``uns[LOG1P]``: scanpy's own mark of logged data."""
 

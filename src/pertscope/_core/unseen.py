@@ -6,12 +6,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pertscope._core.keys import TEST, VAL
 from pertscope._core.messages import listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from pertscope._core.conditions import Conditions
+
+TRAIN_MEAN, TRAIN_DRAW, NO_CHANGE = "train_mean", "train_draw", "no_change"
+RANDOM, IDEALISED = "random", "idealised"
+PLAIN_BOUNDS = (TRAIN_MEAN, TRAIN_DRAW, NO_CHANGE)
+"""Bounds that nothing is fitted for; predictions have their names."""
+BOUNDS = (*PLAIN_BOUNDS, RANDOM, IDEALISED)
+
+
+def is_bound(prediction: str) -> bool:
+    """Whether a prediction is a bound, and no candidate."""
+    return prediction in PLAIN_BOUNDS or prediction.endswith((f"_{RANDOM}", f"_{IDEALISED}"))
 
 
 def perturbation_folds(
@@ -61,6 +73,38 @@ def _refuse_same(names: list[str], alias: Mapping[str, str]) -> None:
             f"{len(same)} perturbation(s) have more than one label: {listed(same)}. They would be "
             "held out under one and trained on under the other: give each one label."
         )
+
+
+def unseen_parts(
+    conditions: Conditions,
+    folds: Mapping[str, int],
+    fold: int,
+    *,
+    val_fraction: float = 0.0,
+    seed: int = 0,
+) -> dict[int, str]:
+    """Part of each condition that is not in train, where one fold of perturbations is test.
+
+    Parameters
+    ----------
+    conditions
+        Conditions of a screen.
+    folds
+        Fold of each perturbation.
+    fold
+        The one that is test.
+    val_fraction
+        Share of the other perturbations that is val, at least one if it is positive.
+    seed
+        Seed of the draw of these.
+    """
+    others = [name for name in sorted(folds) if folds[name] != fold]
+    n_val = max(round(val_fraction * len(others)), int(val_fraction > 0))
+    drawn = np.random.default_rng([seed, fold]).permutation(len(others))[:n_val]
+    in_test = applies_any(conditions, folds.keys() - set(others))
+    in_val = applies_any(conditions, [others[i] for i in drawn]) & ~in_test
+    parts = dict.fromkeys(np.flatnonzero(in_test).tolist(), TEST)
+    return parts | dict.fromkeys(np.flatnonzero(in_val).tolist(), VAL)
 
 
 def applies_any(conditions: Conditions, names: Collection[str]) -> np.ndarray:

@@ -56,10 +56,10 @@ def light(screen: AnnData) -> AnnData:
 
     So is what networks take beside it: representations of cells, embeddings of perturbations.
     """
-    layer = Screen.of(screen).layer
     made = ad.AnnData(X=screen.X, obs=screen.obs, var=screen.var[[]], obsm=dict(screen.obsm))
-    if layer is not None:
-        made.layers[layer] = screen.layers[layer]
+    for layer in (Screen.of(screen).layer, keys.CONTROL_MEAN):
+        if layer in screen.layers:
+            made.layers[layer] = screen.layers[layer]
     Screen.of(screen).write(made)
     embeddings = screen.uns[keys.UNS].get(keys.PERTURBATION_EMBEDDINGS)
     if embeddings:
