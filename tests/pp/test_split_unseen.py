@@ -13,7 +13,7 @@ from tests.helpers import fingerprint, make_screen, refused
 import pertscope as ps
 from pertscope._core.conditions import screen_conditions
 from pertscope._core.screen import Screen
-from pertscope._core.splits import validate_split
+from pertscope._core.splits import PERTURBATIONS, validate_split
 from pertscope._core.unseen import perturbation_folds
 
 LABELS = [*"ABCDEFGH", "A+B", "C+D", "B+E+F"]
@@ -128,12 +128,12 @@ def test_a_leak_is_refused() -> None:
     label = conditions.labels[conditions.codes]
     cells = np.where(np.isin(label, ["C", "A+B"]), "test", "train").astype(object)
     with pytest.raises(ValueError, match=r"1 .* in 'test' apply no perturbation.*'x\|A\+B'"):
-        validate_split(conditions, cells, unseen=True)
+        validate_split(conditions, cells, held_out=PERTURBATIONS)
     cells[label == "A"] = "val"
     with pytest.raises(ValueError, match=r"1 .* in 'test' apply no perturbation.*'x\|A\+B'"):
-        validate_split(conditions, cells, unseen=True)
+        validate_split(conditions, cells, held_out=PERTURBATIONS)
     cells[label == "A+B"] = "val"
-    validate_split(conditions, cells, unseen=True)
+    validate_split(conditions, cells, held_out=PERTURBATIONS)
     cells[label == "control"] = "test"
     with pytest.raises(ValueError, match=r"'train' has no control cells for 'x\|control'"):
-        validate_split(conditions, cells, unseen=True)
+        validate_split(conditions, cells, held_out=PERTURBATIONS)

@@ -72,6 +72,8 @@ class PerturbationEmbedding:
 
 def read_embedding(adata: AnnData, name: str) -> PerturbationEmbedding:
     """An embedding that was added to a screen."""
+    if not isinstance(name, str):
+        raise TypeError(f"takes the name of one perturbation embedding, not {name!r}.")
     there = adata.uns.get(UNS, {}).get(PERTURBATION_EMBEDDINGS, {})
     if name not in there:
         known = nearest(name, there) if there else "there are none"

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 UNUSED = ""
 """Part of a condition that belongs to no part."""
 
+CONDITIONS, PERTURBATIONS, CONTEXTS = "conditions", "perturbations", "contexts"
+"""What can be held out: some conditions; perturbations everywhere; combinations of covariates."""
+
 
 def halves(held_out: np.ndarray, strata: np.ndarray, rng: np.random.Generator) -> dict[int, str]:
     """Send held-out conditions to val and test, half and half within each stratum and overall."""
@@ -38,7 +41,7 @@ def write_split(
     train_control_fraction: float,
     seed: int,
     how: dict[str, Any],
-    unseen: bool = False,
+    held_out: str = CONDITIONS,
 ) -> None:
     """Split the cells by condition, the controls at random, and write the split.
 
@@ -51,9 +54,19 @@ def write_split(
         the rest.
     how
         What is recorded beside the split.
-    unseen
-        Whether perturbations are held out everywhere; there may be no val then.
+    held_out
+        What is held out, as :func:`validate_split` takes it.
     """
+    cells = part_of_cells(
+        conditions, parts, train_control_fraction=train_control_fraction, seed=seed
+    )
+    write_cells(adata, conditions, cells, how | {"seed": seed}, held_out=held_out)
+
+
+def part_of_cells(
+    conditions: Conditions, parts: dict[int, str], *, train_control_fraction: float, seed: int
+) -> np.ndarray:
+    """Part of each cell, object ``(cells,)``; parameters as in :func:`write_split`."""
     check_fraction(train_control_fraction, "train_control_fraction")
     of_condition = np.full(len(conditions), keys.TRAIN, dtype=object)
     for i, part in parts.items():
@@ -66,7 +79,7 @@ def write_split(
         n_val = (len(rows) - n_train) // 2 if keys.VAL in of_condition else 0
         cells[rows[n_train:]] = keys.TEST
         cells[rows[n_train : n_train + n_val]] = keys.VAL
-    write_cells(adata, conditions, cells, how | {"seed": seed}, unseen=unseen)
+    return cells
 
 
 def write_cells(
@@ -75,10 +88,10 @@ def write_cells(
     cells: np.ndarray,
     how: dict[str, Any],
     *,
-    unseen: bool = False,
+    held_out: str = CONDITIONS,
 ) -> None:
     """Validate the part of each cell, then write, record and print the split."""
-    validate_split(conditions, cells, unseen=unseen)
+    validate_split(conditions, cells, held_out=held_out)
     screen = conditions.screen
     split_key = keys.check_key(screen.split_key, "split_key")
     require_actual(adata)
@@ -89,26 +102,29 @@ def write_cells(
     print(summary(conditions, cells).to_string())
 
 
-def validate_split(conditions: Conditions, cells: np.ndarray, *, unseen: bool = False) -> None:
+def validate_split(
+    conditions: Conditions, cells: np.ndarray, *, held_out: str = CONDITIONS
+) -> None:
     """Refuse a split that leaks, asks for the impossible, or has an empty part.
 
-    With `unseen`, perturbations are held out everywhere: val may be empty, and val and test need no
-    controls of their own.
+    Where perturbations are held out everywhere, or all that a combination of covariates holds, val
+    may be empty, and val and test need no controls of their own.
 
     Raises
     ------
     ValueError
         If a part is empty; if cells of one condition lie on both sides; if a held-out condition
-        applies a perturbation that no training condition applies or, with `unseen`, none but such
-        as an earlier part applies; if a part has no controls for one of its combinations of
-        covariates.
+        applies a perturbation that no training condition applies or, where perturbations are held
+        out, none but such as an earlier part applies; if contexts are held out, and one lies in
+        test and elsewhere; if a part has no controls for one of its combinations of covariates.
     """
     present = {
         part: np.bincount(conditions.codes[cells == part], minlength=len(conditions)) > 0
         for part in keys.PARTS
     }
     perturbed = ~conditions.is_control
-    for part in (keys.TRAIN, keys.TEST) if unseen else keys.PARTS:
+    whole = held_out != CONDITIONS
+    for part in (keys.TRAIN, keys.TEST) if whole else keys.PARTS:
         if not (present[part] & perturbed).any():
             raise ValueError(f"the split leaves no perturbed condition in {part!r}.")
     for a, b in ((keys.TRAIN, keys.VAL), (keys.TRAIN, keys.TEST), (keys.VAL, keys.TEST)):
@@ -118,11 +134,13 @@ def validate_split(conditions: Conditions, cells: np.ndarray, *, unseen: bool = 
                 f"{int(both.sum())} condition(s) have cells in {a!r} and in {b!r}: "
                 f"{listed(conditions.index[both])}. A condition belongs to one part."
             )
-    if unseen:
+    if held_out == PERTURBATIONS:
         _require_unseen(conditions, present)
     else:
         _require_seen(conditions, present)
-    for part in (keys.TRAIN,) if unseen else keys.PARTS:
+    if held_out == CONTEXTS:
+        _require_other_contexts(conditions, present)
+    for part in (keys.TRAIN,) if whole else keys.PARTS:
         needed = np.unique(conditions.matched_controls(np.flatnonzero(present[part] & perturbed)))
         lost = [conditions.index[i] for i in needed if not present[part][i]]
         if lost:
@@ -139,6 +157,18 @@ def _require_seen(conditions: Conditions, present: dict[str, np.ndarray]) -> Non
                 f"{len(unseen)} condition(s) in {part!r} apply a perturbation that no training "
                 f"condition applies: {listed(unseen)}."
             )
+
+
+def _require_other_contexts(conditions: Conditions, present: dict[str, np.ndarray]) -> None:
+    """No combination of covariates in test has perturbed conditions in train or val."""
+    tested, *others = (
+        set(conditions.context[present[part] & ~conditions.is_control].tolist())
+        for part in (keys.TEST, keys.TRAIN, keys.VAL)
+    )
+    both = sorted(tested & set().union(*others))
+    if both:
+        names = listed("|".join(conditions.contexts[i]) for i in both)
+        raise ValueError(f"{names} have perturbed conditions in 'test' and elsewhere.")
 
 
 def _require_unseen(conditions: Conditions, present: dict[str, np.ndarray]) -> None:
@@ -193,7 +223,7 @@ def split_of(adata: AnnData, conditions: Conditions) -> np.ndarray:
         raise KeyError(
             f"`.obs` has no split {key!r}: call one of `ps.pp.split_transfer`, "
             "`split_combinations`, `split_inverse_combinations`, `split_custom`, `split_unseen`, "
-            "`split_from_csv`."
+            "`split_contexts`, `split_from_csv`."
         )
     column = adata.obs[key]
     values = column.astype(object).where(column.notna(), UNUSED).to_numpy(dtype=object, copy=True)

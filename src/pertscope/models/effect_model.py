@@ -5,18 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
-from pertscope._core.conditions import screen_conditions
-from pertscope._core.keys import TRAIN
-from pertscope._core.matrix import matrix_of
-from pertscope._core.messages import listed
-from pertscope._core.moments import moments
-from pertscope._core.splits import split_of
 from pertscope.models.base import ResponseModel
+from pertscope.models.part_effects import part_effects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
 
     from pertscope._core.conditions import Conditions
 
@@ -38,21 +33,8 @@ class EffectModel(ResponseModel):
         ValueError
             If training conditions have no control cells in train.
         """
-        conditions = screen_conditions(self.adata, self.screen)
-        codes = np.where(split_of(self.adata, conditions) == TRAIN, conditions.codes, -1)
-        x = matrix_of(self.adata, self.screen.layer)
-        found = moments(x, codes, len(conditions), names=self.genes)
-        trained = np.flatnonzero((found.n > 0) & ~conditions.is_control)
-        controls = conditions.matched_controls(trained)
-        lost = found.n[controls] == 0
-        if lost.any():
-            raise ValueError(
-                f"there are no cells of {listed(conditions.index[np.unique(controls[lost])])} in "
-                f"'train', which {listed(conditions.index[trained[lost]])} are compared with: "
-                "split again."
-            )
-        effects = found.mean[trained] - found.mean[controls]
-        self._fit(conditions.take(trained), effects)
+        found = part_effects(self.adata, self.screen, self.genes)
+        self._fit(found.conditions, found.effects)
         self.is_trained = True
 
     def _respond(self, x0: np.ndarray, conditions: Conditions) -> Iterator[np.ndarray]:

@@ -61,13 +61,25 @@ def train_and_val(
     train = feed(part == TRAIN, batch_size=batch_size, shuffle=True, **how)
     if train is None:
         raise ValueError("the train part holds no perturbed cells.")
-    val = feed(part == VAL, batch_size=max(batch_size, 1024), shuffle=False, **how)
+    val = feed(_val(conditions, part), batch_size=max(batch_size, 1024), shuffle=False, **how)
     if val is None and need_val:
         raise ValueError(
             "early stopping needs perturbed cells in 'val': split again, or pass "
             "`early_stopping=False` with the `max_epochs` that you want."
         )
     return train, val
+
+
+def _val(conditions: Conditions, part: np.ndarray) -> np.ndarray:
+    """Cells of val, and training controls where it has none of its own, bool ``(cells,)``.
+
+    Of effects there is one row of controls.
+    """
+    chosen: np.ndarray = part == VAL
+    is_control, context = conditions.is_control[conditions.codes], conditions.context
+    own = np.zeros(len(conditions.contexts), dtype=bool)
+    own[context[conditions.codes[chosen & is_control]]] = True
+    return chosen | (is_control & (part == TRAIN) & ~own[context[conditions.codes]])
 
 
 def matched_batches(

@@ -18,6 +18,7 @@ from pertscope.pp._select_profile_features import select_profile_features
 from pertscope.pp._sphere import sphere
 from pertscope.pp._split_batches import split_batches
 from pertscope.pp._split_combinations import split_combinations
+from pertscope.pp._split_contexts import split_contexts
 from pertscope.pp._split_custom import split_custom
 from pertscope.pp._split_from_csv import split_from_csv
 from pertscope.pp._split_inverse_combinations import split_inverse_combinations
@@ -46,6 +47,7 @@ __all__ = [
     "sphere",
     "split_batches",
     "split_combinations",
+    "split_contexts",
     "split_custom",
     "split_from_csv",
     "split_inverse_combinations",

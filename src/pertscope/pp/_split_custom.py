@@ -81,10 +81,10 @@ def split_custom(
     screen = Screen.of(adata)
     check_fraction(fraction, "fraction")
     conditions = screen_conditions(adata, screen)
-    held_contexts = _contexts(conditions, held_out, "held_out")
+    held_contexts = matching_contexts(conditions, held_out, "held_out")
     used = np.arange(len(conditions.contexts))
     if train_on is not None:
-        used = np.union1d(held_contexts, _contexts(conditions, train_on, "train_on"))
+        used = np.union1d(held_contexts, matching_contexts(conditions, train_on, "train_on"))
     rng = np.random.default_rng(seed)
     perturbed = ~conditions.is_control
     chosen: set[int] = set()
@@ -129,7 +129,9 @@ def split_custom(
     )
 
 
-def _contexts(conditions: Conditions, wanted: Sequence[Mapping[str, str]], what: str) -> np.ndarray:
+def matching_contexts(
+    conditions: Conditions, wanted: Sequence[Mapping[str, str]], what: str
+) -> np.ndarray:
     """Combinations of covariates that match any of the mappings."""
     keys = list(conditions.screen.covariate_keys)
     if not keys:

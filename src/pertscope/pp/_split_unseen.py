@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pertscope._core.conditions import screen_conditions
-from pertscope._core.keys import TEST, VAL
 from pertscope._core.screen import Screen
-from pertscope._core.splits import write_split
-from pertscope._core.unseen import applies_any, perturbation_folds
+from pertscope._core.splits import PERTURBATIONS, write_split
+from pertscope._core.unseen import perturbation_folds, unseen_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,13 +84,7 @@ def split_unseen(
         raise ValueError(f"`fold`={fold} must lie between 0 and {n_folds - 1}.")
     if not 0 <= val_fraction < 1:
         raise ValueError(f"`val_fraction`={val_fraction} must be at least 0 and below 1.")
-    others = [name for name in sorted(folds) if folds[name] != fold]
-    n_val = max(round(val_fraction * len(others)), int(val_fraction > 0))
-    drawn = np.random.default_rng([seed, fold]).permutation(len(others))[:n_val]
-    in_test = applies_any(conditions, folds.keys() - set(others))
-    in_val = applies_any(conditions, [others[i] for i in drawn]) & ~in_test
-    parts = dict.fromkeys(np.flatnonzero(in_test).tolist(), TEST)
-    parts |= dict.fromkeys(np.flatnonzero(in_val).tolist(), VAL)
+    parts = unseen_parts(conditions, folds, fold, val_fraction=val_fraction, seed=seed)
     write_split(
         adata,
         conditions,
@@ -107,5 +98,5 @@ def split_unseen(
             "val_fraction": val_fraction,
             "train_control_fraction": train_control_fraction,
         },
-        unseen=True,
+        held_out=PERTURBATIONS,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,37 +11,44 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from pertscope._core.conditions import screen_conditions
-from pertscope._core.keys import SPLITS, UNS, check_key
+from pertscope._core.deg_labels import require_labels
+from pertscope._core.keys import FOLD, SPLITS, UNS, check_key
 from pertscope._core.matrix import refuse_counts
-from pertscope._core.messages import listed, nearest
+from pertscope._core.messages import listed
 from pertscope._core.perturbation_embedding import read_embedding
 from pertscope._core.predictions import align_prediction, store_prediction
 from pertscope._core.screen import Screen, require_actual
-from pertscope._core.unseen import perturbation_folds
+from pertscope._core.unseen import (
+    BOUNDS,
+    NO_CHANGE,
+    PLAIN_BOUNDS,
+    RANDOM,
+    TRAIN_DRAW,
+    TRAIN_MEAN,
+    perturbation_folds,
+)
 from pertscope.models.interruption import TrainingInterruptedWarning
 from pertscope.models.requests import as_prediction
-from pertscope.models.response._embedding_features import say_what_is_missing
-from pertscope.models.response._regression import RegressionOptions
-from pertscope.tl._out_of_fold import Folds, fold_column, read_folds
+from pertscope.tl._fold_learners import JOINED, Regression, learner
+from pertscope.tl._out_of_fold import fold_column, read_folds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from anndata import AnnData
 
+    from pertscope.models.response._regression import RegressionOptions
+    from pertscope.tl._out_of_fold import Folds
+
     Step = Callable[[], object]
 
-FOLD = "fold"
-TRAIN_MEAN, NO_CHANGE, RANDOM, IDEALISED = "train_mean", "no_change", "random", "idealised"
-BOUNDS = (TRAIN_MEAN, NO_CHANGE, RANDOM, IDEALISED)
-JOINED = "+"
 N_DIMS = 100
 """Dimensions of the random and of the idealised embedding."""
 
 
 def cross_validate(
     adata: AnnData,
-    regressor: str = "knn",
+    model: str = "knn",
     embeddings: str | Sequence[str | Sequence[str]] = (),
     *,
     bounds: Sequence[str] = (),
@@ -55,27 +61,34 @@ def cross_validate(
     """Compare embeddings: predict each perturbation from those of the other folds.
 
     Perturbations are dealt into folds, the same ones in every combination of covariates and those
-    of :func:`pertscope.pp.split_unseen`. For each embedding and fold, the regressor learns from the
-    effects of the other folds and predicts those of the fold; together that is one prediction of
-    all conditions, which stays in the screen. Judge it with ``split=None``. A condition that
-    applies several perturbations trains only where none of them is held out, and is predicted once,
-    in the first of their folds.
+    of :func:`pertscope.pp.split_unseen`. For each embedding and fold, the model learns from the
+    other folds and predicts the conditions of the fold; together that is one prediction of all
+    conditions, which stays in the screen. Judge it with ``split=None``. A condition that applies
+    several perturbations trains only where none of them is held out, and is predicted once, in the
+    first of their folds.
 
     Parameters
     ----------
     adata
         Registered screen: of effects (:func:`pertscope.tl.effects`), or of cells on a log or
         standardised scale.
-    regressor
-        ``"knn"``, ``"ridge"``, ``"lasso"``, ``"elastic_net"``, ``"linear"`` or ``"mlp"``; see
-        :class:`pertscope.models.EmbeddingRegression`.
+    model
+        A regressor of effects: ``"knn"``, ``"ridge"``, ``"lasso"``, ``"elastic_net"``,
+        ``"linear"`` or ``"mlp"``; of labels (:func:`pertscope.tl.deg_labels`) ``"logistic"``; see
+        :class:`pertscope.models.EmbeddingRegression`. Or the name of any model that takes a
+        ``perturbation_embedding``, such as ``"embedding_fusion"`` or ``"latent_additive"``: it is
+        made and trained anew in each fold; a fifth of the training perturbations are val, by which
+        networks stop.
     embeddings
         Names of the embeddings (:func:`pertscope.pp.add_perturbation_embedding`); several in a list
         of their own, ``["a", ["a", "b"]]``, are joined and called ``"a+b"``.
     bounds
-        What to hold them against: ``"train_mean"``, the mean effect of the other folds;
-        ``"no_change"``; ``"random"``, vectors of 100 numbers between 0 and 1; ``"idealised"``, the
-        100 principal components of all effects, those to predict among them, as they are.
+        What to hold them against: ``"train_mean"``, the mean effect of the other folds, of labels
+        the most frequent one; ``"train_draw"``, of labels, one drawn from those that the gene has
+        in the other folds; ``"no_change"``; ``"random"``, vectors of 100 numbers between 0 and 1;
+        ``"idealised"``, the 100 principal components of all effects, those to predict among them,
+        as they are. The latter two are embeddings of the regressor, of ``"knn"`` where `model` is
+        none.
     n_folds
         Number of folds.
     alias
@@ -84,16 +97,18 @@ def cross_validate(
     seed
         Seed of the folds, of the inner folds, and of what else is drawn.
     key_added
-        What the names of predictions begin with; by default the regressor.
+        What the names of predictions begin with; by default the model.
     **settings
-        Further settings of :class:`pertscope.models.EmbeddingRegression`, such as ``n_neighbors``.
+        Further settings of :class:`pertscope.models.EmbeddingRegression`, such as ``n_neighbors``;
+        or of the model and of its ``train()``.
 
     Returns
     -------
     ``None``. Writes ``.obs["fold"]``, categorical, missing for controls, and for each embedding
     ``.uns["pertscope"]["predictions"][f"{key_added}_{embedding}"]``, an AnnData
-    ``(conditions, genes)``, float32; bounds are ``"train_mean"``, ``"no_change"``,
-    ``f"{key_added}_random"`` and ``f"{key_added}_idealised"``.
+    ``(conditions, genes)``, float32; bounds are ``"train_mean"``, ``"train_draw"``,
+    ``"no_change"``, ``f"{key_added}_random"`` and ``f"{key_added}_idealised"``, or ``"knn_random"``
+    and ``"knn_idealised"``.
 
     Raises
     ------
@@ -133,25 +148,33 @@ def cross_validate(
     """
     screen = Screen.of(adata)
     refuse_counts(adata, screen.layer, "`cross_validate`")
-    options = _options(regressor, settings, seed)
-    prefix = regressor if key_added is None else key_added
-    wanted = _wanted(adata, embeddings, bounds, prefix)
+    learns = learner(model, settings, seed)
+    options, prefix = learns.bound_options, model if key_added is None else key_added
+    of_bounds = prefix if isinstance(learns, Regression) else options.regressor
+    wanted = _wanted(adata, embeddings, bounds, (prefix, of_bounds))
     conditions = screen_conditions(adata, screen)
     of = perturbation_folds(conditions, n_folds, alias=alias, seed=seed)
     folds, control = read_folds(adata, conditions, of, n_folds)
+    if TRAIN_DRAW in bounds:
+        require_labels(folds.effects, f"effects of which {TRAIN_DRAW!r} draws one")
     column = fold_column(conditions, folds)
     _require_same_folds(adata, column)
     n_jobs = len(list(folds.sides()))  # refuses what has nothing to train on
+    n_steps = learns.n_steps(folds)
     made: dict[str, AnnData] = {}
     ones, genes = np.ones(len(control), np.int64), [str(g) for g in adata.var_names]
-    n_regressed = len(wanted.keys() - {TRAIN_MEAN, NO_CHANGE})  # names of their own
+    total = sum(
+        n_jobs if isinstance(w, str) else n_steps
+        for k, w in wanted.items()
+        if k not in PLAIN_BOUNDS
+    )
     try:
-        with tqdm(total=n_jobs * n_regressed, desc="cross-validating", leave=False) as bar:
+        with tqdm(total=total, desc="cross-validating", leave=False) as bar:
             for key, what in wanted.items():
                 if isinstance(what, str):
                     effects = _bound(what, folds, options, bar.update)
                 else:
-                    effects = _from_embeddings(adata, what, folds, options, bar.update)
+                    effects = learns.effects(adata, what, folds, control, bar.update)
                 prediction = as_prediction(folds.conditions, ones, control + effects, genes)
                 made[key] = align_prediction(prediction, adata, screen)
     except KeyboardInterrupt:
@@ -170,21 +193,17 @@ def cross_validate(
         store_prediction(adata, key, prediction)
 
 
-def _options(regressor: str, settings: dict[str, Any], seed: int) -> RegressionOptions:
-    known = {f.name for f in fields(RegressionOptions)} - {"regressor", "seed"}
-    for name in settings:
-        if name not in known:
-            raise ValueError(f"there is no setting {name!r}; {nearest(name, sorted(known))}.")
-    return RegressionOptions(regressor=regressor, seed=seed, **settings)
-
-
 def _wanted(
     adata: AnnData,
     embeddings: str | Sequence[str | Sequence[str]],
     bounds: Sequence[str],
-    prefix: str,
+    prefixes: tuple[str, str],
 ) -> dict[str, tuple[str, ...] | str]:
-    """Name of each prediction -> its embeddings, or its bound."""
+    """Name of each prediction -> its embeddings, or its bound.
+
+    `prefixes` are what the names of embeddings begin with, and those of fitted bounds.
+    """
+    prefix, of_bounds = prefixes
     each = [embeddings] if isinstance(embeddings, str) else embeddings
     sources = [(e,) if isinstance(e, str) else tuple(e) for e in each]
     for bound in bounds:
@@ -192,10 +211,9 @@ def _wanted(
             raise ValueError(f"`bounds`: {bound!r} must be one of {BOUNDS}.")
     for name in {name for source in sources for name in source}:
         read_embedding(adata, name)  # refuses what is not there
-    plain = (TRAIN_MEAN, NO_CHANGE)
     keys = [
         *(f"{prefix}_{JOINED.join(source)}" for source in sources),
-        *(b if b in plain else f"{prefix}_{b}" for b in bounds),
+        *(b if b in PLAIN_BOUNDS else f"{of_bounds}_{b}" for b in bounds),
     ]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice or not keys:
@@ -215,20 +233,12 @@ def _require_same_folds(adata: AnnData, column: pd.Categorical) -> None:
         )
 
 
-def _from_embeddings(
-    adata: AnnData, names: Sequence[str], folds: Folds, options: RegressionOptions, step: Step
-) -> np.ndarray:
-    """Effects that embeddings predict, float32 ``(conditions, genes)``."""
-    name = JOINED.join(names)
-    sources = folds.sources([read_embedding(adata, n) for n in names])
-    say_what_is_missing(name, cross_validated=(folds.conditions.index, sources.known))
-    return folds.regress(name, sources, options, step)
-
-
 def _bound(name: str, folds: Folds, options: RegressionOptions, step: Step) -> np.ndarray:
     """Effects of a bound, float32 ``(conditions, genes)``."""
     if name == TRAIN_MEAN:
         return folds.train_means()
+    if name == TRAIN_DRAW:
+        return folds.train_draws(options.seed)
     if name == NO_CHANGE:
         return np.zeros_like(folds.effects)
     random = name == RANDOM

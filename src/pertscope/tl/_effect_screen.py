@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pertscope._core.keys import PERTURBATION_EMBEDDINGS, UNS
+from pertscope._core.keys import CONTROL_MEAN, PERTURBATION_EMBEDDINGS, UNS
+from pertscope._core.matrix import matrix_of
 from pertscope._core.messages import listed
+from pertscope._core.moments import moments
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -24,6 +26,8 @@ def effect_screen(
 ) -> AnnData:
     """Screen with one row per condition, and one row of zeros per combination of covariates.
 
+    What the controls are stays in a layer, by their rows: an effect says nothing of it.
+
     Parameters
     ----------
     adata
@@ -36,14 +40,23 @@ def effect_screen(
         Which those are, int64, ascending.
     """
     import anndata as ad
+    import scipy.sparse as sp
 
     screen = conditions.screen
-    rows = np.union1d(kept, conditions.matched_controls(kept))
+    controls = np.unique(conditions.matched_controls(kept))
+    rows = np.union1d(kept, controls)
     x = np.zeros((len(rows), values.shape[1]), values.dtype)
     x[np.searchsorted(rows, kept)] = values
     obs = conditions.table.iloc[rows].astype("category").set_axis(conditions.index[rows])
     obs[N_CELLS] = conditions.n_cells[rows]
     made = ad.AnnData(x, obs=obs, var=adata.var.copy())
+    n, code = len(controls), np.full(len(conditions), -1)
+    code[controls] = np.arange(n)
+    matrix = matrix_of(adata, CONTROL_MEAN if CONTROL_MEAN in adata.layers else screen.layer)
+    mean = moments(matrix, code[conditions.codes], n, names=adata.var_names).mean
+    place = (np.ones(n), (np.searchsorted(rows, controls), np.arange(n)))
+    at_rows = sp.csr_matrix(place, shape=(len(rows), n), dtype=np.float32)
+    made.layers[CONTROL_MEAN] = at_rows @ sp.csr_matrix(mean.astype(np.float32))
     replace(screen, batch_key=None, dose_key=None, layer=None).write(made)
     embeddings = adata.uns[UNS].get(PERTURBATION_EMBEDDINGS)
     if embeddings is not None:

@@ -23,9 +23,9 @@ def effects(
 ) -> AnnData:
     """Effects of all conditions as a screen: one row per condition, controls are zeros.
 
-    Cells are read once; what is done with the effects afterwards (splits, models of unseen
-    perturbations, metrics of the ``"effect"``) costs as much as a small table. The screen is
-    registered, and its effects are its rows: a control of zeros is taken off them.
+    Cells are read here and not again; what is done with the effects afterwards (splits, models of
+    unseen perturbations, metrics of the ``"effect"``) costs as much as a small table. The screen
+    is registered, and its effects are its rows: a control of zeros is taken off them.
 
     Parameters
     ----------
@@ -46,7 +46,8 @@ def effects(
     AnnData ``(conditions, genes)``, float32, registered under the same columns, without batches,
     doses and split. ``.obs`` holds the covariates, the perturbation and ``n_cells`` (int64);
     ``.var`` and the perturbation embeddings are those of `adata`. Each combination of covariates
-    has one row of zeros, its control.
+    has one row of zeros, its control; what is the mean of its cells stays in the same row of
+    ``.layers["control_mean"]``, float32, sparse, for models that read a context from its controls.
 
     Raises
     ------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pertscope._core.deg_labels import are_labels, most_frequent_labels
 from pertscope._core.matrix import matrix_of
 from pertscope._core.messages import listed
 from pertscope._core.moments import moments
@@ -91,10 +92,22 @@ class Folds:
         return self._grams[context]
 
     def train_means(self) -> np.ndarray:
-        """Mean training effect for each condition, float32 ``(conditions, genes)``."""
-        found = np.empty_like(self.effects)
+        """Mean training effect for each condition, float32 ``(conditions, genes)``.
+
+        Of labels, the most frequent one.
+        """
+        found, labels = np.empty_like(self.effects), are_labels(self.effects)
         for _, train, test in self.sides():
-            found[test] = self.effects[train].mean(axis=0, dtype=np.float64)
+            y = self.effects[train]
+            found[test] = most_frequent_labels(y) if labels else y.mean(axis=0, dtype=np.float64)
+        return found
+
+    def train_draws(self, seed: int) -> np.ndarray:
+        """Label of a training condition drawn for each condition and gene, float32."""
+        rng, found = np.random.default_rng([seed, 2]), np.empty_like(self.effects)
+        genes = np.arange(found.shape[1])
+        for _, train, test in self.sides():
+            found[test] = self.effects[rng.choice(train, (len(test), len(genes))), genes]
         return found
 
     def regress(

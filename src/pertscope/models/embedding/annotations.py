@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pertscope.models.embedding.epochs import device_of, train_epochs
+from pertscope.models.epochs import device_of, train_epochs
 from pertscope.models.isolation import own_random_state
 from pertscope.nn.annotation_autoencoder import AnnotationAutoencoder
 
@@ -37,7 +37,7 @@ def embed_by_autoencoder(
     batch_size
         Entities per step.
     max_epochs, patience
-        See :func:`pertscope.models.embedding.epochs.train_epochs`.
+        See :func:`pertscope.models.epochs.train_epochs`.
     seed
         Seed of all that is drawn.
     accelerator

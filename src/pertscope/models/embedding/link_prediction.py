@@ -9,7 +9,7 @@ import scipy.sparse as sp
 import torch
 from torch.nn import functional as F
 
-from pertscope.models.embedding.epochs import device_of, train_epochs
+from pertscope.models.epochs import device_of, train_epochs
 from pertscope.models.isolation import own_random_state
 from pertscope.nn.graph_encoder import KINDS, GraphEncoder
 
@@ -46,7 +46,7 @@ def embed_by_link_prediction(
     lr
         Learning rate of Adam.
     max_epochs, patience
-        See :func:`pertscope.models.embedding.epochs.train_epochs`.
+        See :func:`pertscope.models.epochs.train_epochs`.
     seed
         Seed of all that is drawn.
     accelerator

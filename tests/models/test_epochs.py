@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pertscope.models.embedding.epochs import device_of, train_epochs
+from pertscope.models.epochs import device_of, train_epochs
 from pertscope.models.interruption import TrainingInterruptedWarning
 
 
@@ -51,6 +51,40 @@ def test_interrupted_keeps_the_best_so_far():
     steps = Steps([3, 2, 4], interrupt_after=3)
     with pytest.warns(TrainingInterruptedWarning, match="best weights so far"):
         assert steps.run(max_epochs=9, patience=9) == 2
+
+
+def test_interrupted_before_anything_is_done():
+    steps = Steps([3], interrupt_after=0)
+    with pytest.raises(KeyboardInterrupt):
+        steps.run(max_epochs=9, patience=9)
+
+
+def test_history_and_what_is_told():
+    steps, told = Steps([3, 4, 2]), []
+    history = train_epochs(
+        steps.module,
+        lambda: [steps.epoch(), 0.5][1],
+        steps.validate,
+        max_epochs=3,
+        patience=2,
+        on_epoch=lambda *found: told.append(found),
+    )
+    assert history == [
+        {"epoch": i, "train_loss": 0.5, "val_loss": v} for i, v in enumerate([3, 4, 2])
+    ]
+    assert told == [(i, {"train_loss": 0.5, "val_loss": v}) for i, v in enumerate([3, 4, 2])]
+
+
+def test_what_is_raised_between_epochs_ends_training_with_the_best_weights():
+    steps = Steps([3, 2, 4, 1])
+
+    def stop(epoch: int, _: dict[str, float]) -> None:
+        if epoch == 2:
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        steps.run(max_epochs=9, patience=9, on_epoch=stop)
+    assert steps.module.weight.item() == 2
 
 
 def test_refuses():

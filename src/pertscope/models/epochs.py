@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 def train_epochs(
     module: nn.Module,
-    epoch: Callable[[], None],
+    epoch: Callable[[], float | None],
     validate: Callable[[], float],
     *,
     max_epochs: int,
     patience: int,
-) -> None:
+    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
+) -> list[dict[str, float]]:
     """Call `epoch` and `validate` in turn, and leave `module` with its best weights.
 
     Ctrl-C ends it, with a warning.
@@ -35,27 +36,36 @@ def train_epochs(
     module
         Network, in evaluation mode afterwards.
     epoch
-        Trains for an epoch.
+        Trains for an epoch; may give the training loss.
     validate
         Gives the validation loss.
     max_epochs
         Epochs at most.
     patience
         Epochs without a lower validation loss after which it stops.
+    on_epoch
+        Called after each epoch with its number and its losses; what it raises ends the training.
+
+    Returns
+    -------
+    The number and the losses of each epoch.
 
     Raises
     ------
     ValueError
         If a validation loss is not finite, or `max_epochs` or `patience` is less than 1.
+    KeyboardInterrupt
+        If it is interrupted before an epoch is done.
     """
     if max_epochs < 1 or patience < 1:
         raise ValueError(f"`max_epochs`={max_epochs} and `patience`={patience} must be at least 1.")
     best, lowest, since = copy.deepcopy(module.state_dict()), math.inf, 0
+    history: list[dict[str, float]] = []
     bar = tqdm(range(max_epochs), desc="training", unit="epoch", leave=None)
     try:
         for number in bar:
             module.train()
-            epoch()
+            train_loss = epoch()
             module.eval()
             with torch.no_grad():
                 loss = validate()
@@ -66,19 +76,28 @@ def train_epochs(
             since += 1
             if loss < lowest:
                 best, lowest, since = copy.deepcopy(module.state_dict()), loss, 0
-            bar.set_postfix(val_loss=f"{loss:.4g}")
+            losses = {} if train_loss is None else {"train_loss": train_loss}
+            losses["val_loss"] = loss
+            history.append({"epoch": number, **losses})
+            bar.set_postfix({name: f"{value:.4g}" for name, value in losses.items()})
+            if on_epoch is not None:
+                on_epoch(number, losses)
             if since >= patience:
                 break
     except KeyboardInterrupt:
+        if not history:
+            raise
         warnings.warn(
-            "training was interrupted: the best weights so far are kept.",
+            f"training was interrupted after {len(history)} epoch(s): the best weights so far are "
+            "kept.",
             TrainingInterruptedWarning,
             stacklevel=4,
         )
     finally:
         bar.close()
-    module.load_state_dict(best)
-    module.eval()
+        module.load_state_dict(best)
+        module.eval()
+    return history
 
 
 def device_of(accelerator: str) -> torch.device:
