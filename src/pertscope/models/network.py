@@ -16,7 +16,6 @@ from pertscope._core.keys import TRAIN, VAL
 from pertscope._core.matrix import matrix_of, stored_sample
 from pertscope._core.perturbation_embedding import read_embedding
 from pertscope._core.splits import split_of
-from pertscope.models.adversarial_training import AdversarialPlan
 from pertscope.models.base import ResponseModel
 from pertscope.models.checkpoint import Checkpoint, digest
 from pertscope.models.checks import encoder_input, require_agreement, require_positive
@@ -24,8 +23,7 @@ from pertscope.models.doses import treatments
 from pertscope.models.feeding import require_readable, train_and_val
 from pertscope.models.fitting import fit
 from pertscope.models.isolation import own_random_state, quiet_lightning
-from pertscope.models.training import DescentPlan, TrainingPlan
-from pertscope.nn.adversarial_module import AdversarialModule
+from pertscope.models.plans import plan_of
 from pertscope.nn.autoencoder_module import AutoencoderModule
 
 if TYPE_CHECKING:
@@ -95,7 +93,7 @@ class NetworkModel(ResponseModel):
         batch_size
             Cells per step.
         lr, weight_decay
-            Of Adam. The rate falls to a fifth where validation stalls.
+            Of Adam, or AdamW (generative). The rate falls to a fifth where validation stalls.
         early_stopping
             Stop after `patience` epochs without a better validation loss; needs a val part.
         patience, lr_patience
@@ -176,9 +174,7 @@ class NetworkModel(ResponseModel):
             identity = {"model": self.name, "data": data, **self.settings, **steps, **feeding}
             kept = Checkpoint(Path(checkpoint), identity, checkpoint_seconds)
         with own_random_state(seed + 1), quiet_lightning():
-            adversarial = isinstance(self.module, AdversarialModule)
-            plan_class: type[TrainingPlan] = AdversarialPlan if adversarial else DescentPlan
-            plan = plan_class(self.module, *vectors, seed=seed, **steps)
+            plan = plan_of(self.module)(self.module, *vectors, seed=seed, **steps)
             history = fit(
                 plan,
                 train,

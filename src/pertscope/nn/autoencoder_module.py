@@ -7,10 +7,10 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from pertscope.nn.response_module import ResponseModule
+from pertscope.nn.predicting_module import PredictingModule
 
 
-class AutoencoderModule(ResponseModule):
+class AutoencoderModule(PredictingModule):
     """Trains by putting together the cells that it took apart: perturbed ones and controls.
 
     A prediction takes a control cell apart and puts it together with another perturbation, so

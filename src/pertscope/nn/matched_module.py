@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pertscope.nn.response_module import ResponseModule
+from pertscope.nn.predicting_module import PredictingModule
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class MatchedModule(ResponseModule):
+class MatchedModule(PredictingModule):
     """Trains by the error between predicted and matched perturbed cells: as it is validated."""
 
     def loss(

@@ -20,7 +20,7 @@ CHOICES, LOW, HIGH, STEP, LOG, ONLY_WITH = "choices", "low", "high", "step", "lo
 FORMS = ({CHOICES}, {LOW, HIGH}, {LOW, HIGH, STEP}, {LOW, HIGH, LOG})
 SCALARS = (bool, int, float, str, type(None))
 
-IN_LOSS = ("likelihood",)
+IN_LOSS = ("likelihood", "path", "n_components", "sigma")
 """Settings that validation depends on by themselves: losses under different ones do not compare."""
 
 Space = dict[str, dict[str, Any]]

@@ -27,6 +27,7 @@ def train_and_predict(
     key_added: str,
     *,
     preset: str | None = None,
+    max_controls: int | None = None,
     **train_kwargs: Any,
 ) -> M:
     """Train a model, keep its prediction of the val and test conditions in `adata`, return it."""
@@ -36,7 +37,7 @@ def train_and_predict(
     require_actual(adata)
     model = make(adata)
     model.train(**train_kwargs)
-    keep_prediction(adata, model, model.predict(), key_added)
+    keep_prediction(adata, model, model.predict(max_controls=max_controls), key_added)
     return model
 
 

@@ -1,0 +1,1 @@
+"""Paths from one distribution of cells to another, and how to walk them."""
