@@ -12,22 +12,52 @@ import pandas as pd
 
 import pertscope as ps
 from pertscope.models._registry import MODELS
+from pertscope.models.isolation import own_random_state
+from pertscope.nn.gene_encoder import GeneEncoder
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from pertscope.models.base import ResponseModel
 
+
+def _gene_encoder() -> GeneEncoder:
+    """Not trained, of the genes of :func:`small_screen`."""
+    with own_random_state(0):
+        return GeneEncoder(
+            [f"g{i}" for i in range(20)], n_dims=4, n_layers=1, n_heads=1, n_summaries=2
+        )
+
+
 TINY: dict[str, dict[str, Any]] = {
     "embedding_regression": {"perturbation_embedding": "random"},
+    "embedding_fusion": {
+        "perturbation_embedding": "random",
+        "n_dims": 8,
+        "n_layers": 1,
+        "n_heads": 2,
+    },
+    "context_mlp": {"n_hidden": 8},
+    "fine_tuning": {"encoder": _gene_encoder(), "n_hidden": [8], "n_cells": 4, "max_controls": 6},
     "latent_additive": {"n_hidden": 8, "n_latent": 4},
     "decoder_only": {"n_hidden": 8},
     "cpa": {"n_hidden": 8, "n_latent": 4, "n_hidden_adversary": 8},
     "sams_vae": {"n_hidden": 8, "n_latent": 4},
     "biolord": {"n_hidden": 8, "n_latent": 4},
+    "generative": {
+        "n_components": 7,
+        "n_per_token": 3,
+        "n_hidden": 8,
+        "n_layers": 1,
+        "n_heads": 2,
+        "n_steps": 2,
+    },
 }
-NETWORKS = [name for name, entry in MODELS.items() if entry.network]
+# these train on effects of conditions
+EFFECT_NETWORKS = ["embedding_fusion", "context_mlp", "fine_tuning"]
+NETWORKS = [name for name, e in MODELS.items() if e.network and name not in EFFECT_NETWORKS]
 BASELINES = [name for name, entry in MODELS.items() if not entry.network]
+EMBEDDED = [n for n, s in TINY.items() if {"perturbation_embedding", "encoder"} & s.keys()]
 
 
 @functools.cache

@@ -10,7 +10,15 @@ import pytest
 import scipy.sparse as sp
 import torch
 from tests.helpers import fingerprint, refused
-from tests.models.small import BASELINES, NETWORKS, make, small_screen, train, trained
+from tests.models.small import (
+    BASELINES,
+    EFFECT_NETWORKS,
+    NETWORKS,
+    make,
+    small_screen,
+    train,
+    trained,
+)
 
 import pertscope as ps
 from pertscope.models._registry import MODELS
@@ -28,7 +36,7 @@ def test_entry(name) -> None:
     assert model is entry.load()
     assert model.name == name
     assert entry.class_name in ps.models.__all__
-    assert entry.network == (name in NETWORKS) != (name in BASELINES)
+    assert entry.network == (name in (*NETWORKS, *EFFECT_NETWORKS)) != (name in BASELINES)
     assert entry.summary.endswith(".")
     assert entry.limits.endswith(".")
     assert callable(getattr(ps.tl, f"fit_{name}"))
@@ -96,7 +104,7 @@ def test_same_seed_same_bytes(name) -> None:
     torch.rand(3)
     train(second)
     assert fingerprint(first.predict()) == fingerprint(second.predict()) == alone
-    if name in NETWORKS:
+    if name not in BASELINES:
         other = train(make(name, small_screen(), seed=1))
         assert fingerprint(other.predict()) != alone
 

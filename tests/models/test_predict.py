@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from tests.helpers import dense, fingerprint, refused
-from tests.models.small import BASELINES, NETWORKS, make, small_screen, train, trained
+from tests.models.small import EMBEDDED, NETWORKS, make, small_screen, train, trained
 
 from pertscope.models._registry import MODELS
 
@@ -58,7 +58,7 @@ def test_rows_do_not_depend_on_each_other(model) -> None:
 def test_refusals(model) -> None:
     a = model.vocabulary.perturbations[0]
     match = f"never saw perturbation.* '{a}x' in training; nearest: '{a}'"
-    if model.name == "embedding_regression":
+    if model.name in EMBEDDED:
         match = f"perturbation.* have no row in the embedding: '{a}x'; nearest: '{a}'"
     for conditions in ([a + "x"], [f"{a}x+{a}"]):
         if not model.tells_perturbations:  # a floor is one of any perturbation
@@ -163,7 +163,6 @@ def test_on_disk(name, form, tmp_path) -> None:
         assert np.isfinite(model.history.to_numpy()).all()
         model = trained(name)
     else:
-        assert name in BASELINES
         train(model)
     for arguments in ({}, {"max_controls": 5}, {"cells_per_condition": 5}):
         got = model.predict(adata=adata, **arguments)

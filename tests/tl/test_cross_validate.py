@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import anndata as ad
@@ -170,6 +171,98 @@ def test_several_embeddings() -> None:
     np.testing.assert_allclose(got.X, want.X, atol=1e-6)
 
 
+TINY_FUSION = {"n_dims": 8, "n_layers": 1, "n_heads": 2, "max_epochs": 3, "accelerator": "cpu"}
+TINY_NETWORK = {"n_hidden": 8, "n_latent": 4, "max_epochs": 2, "accelerator": "cpu"}
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        ("embedding_fusion", TINY_FUSION),
+        ("latent_additive", TINY_NETWORK),
+        ("embedding_regression", {"regressor": "ridge", "penalties": [0.1]}),
+    ],
+)
+def test_any_model(model, settings) -> None:
+    """As fitted to each fold by hand, with a fifth of the perturbations to stop by."""
+    adata = effect_screen(20, contexts=("x", "y"))
+    ps.tl.cross_validate(adata, model, ["true"], n_folds=3, seed=2, **settings)
+    assert list(kept(adata)) == [f"{model}_true"]
+    folds = adata.copy()
+    share = 0.0 if model == "embedding_regression" else 0.2
+    for fold in range(3):
+        split(folds, n_folds=3, fold=fold, seed=2, val_fraction=share)
+        getattr(ps.tl, f"fit_{model}")(folds, perturbation_embedding="true", seed=2, **settings)
+        here = folds.obs_names[folds.obs["split"] == "test"]
+        assert set(here) == set(adata.obs_names[adata.obs["fold"] == str(fold)])
+        want = ps.get.prediction(folds, model)[here].X
+        np.testing.assert_allclose(
+            ps.get.prediction(adata, f"{model}_true")[here].X, want, atol=1e-6
+        )
+    regressed = effect_screen(20, contexts=("x", "y"))
+    if model == "embedding_regression":
+        ps.tl.cross_validate(regressed, "ridge", "true", n_folds=3, seed=2, penalties=[0.1])
+        np.testing.assert_allclose(
+            kept(regressed)["ridge_true"], kept(adata)[f"{model}_true"], atol=1e-6
+        )
+
+
+def test_any_model_of_cells_and_combinations() -> None:
+    adata = ps.datasets.simulate_screen(
+        n_perturbations=8, n_combinations=4, n_genes=15, n_cells_per_condition=5, seed=3
+    )
+    ps.pp.register(adata, covariate_keys=["cell_type"])
+    ps.pp.normalize(adata)
+    names = sorted({p for label in adata.obs["perturbation"] for p in label.split("+")})
+    names.remove("control")
+    add(adata, pd.DataFrame(np.random.default_rng(0).normal(size=(8, 3)), index=names), "e")
+    before = fingerprint([adata.X, adata.layers, adata.uns["pertscope"]["screen"]])
+    bounds = ["train_mean", "random"]
+    ps.tl.cross_validate(adata, "context_mlp", "e", bounds=bounds, n_hidden=4, max_epochs=2)
+    ps.tl.cross_validate(adata, "latent_additive", "e", **TINY_NETWORK)
+    assert fingerprint([adata.X, adata.layers, adata.uns["pertscope"]["screen"]]) == before
+    assert "split" not in adata.obs
+    assert list(kept(adata)) == ["context_mlp_e", "train_mean", "knn_random", "latent_additive_e"]
+    n = adata[adata.obs["perturbation"] != "control"].obs.groupby(
+        ["cell_type", "perturbation"], observed=True
+    )
+    assert all(len(x) == n.ngroups and np.isfinite(x).all() for x in kept(adata).values())
+
+
+def test_any_model_interrupted(monkeypatch) -> None:
+    """Training that is stopped is no training of this fold: what was done before stays."""
+    adata = effect_screen(20)
+    train, calls = ps.models.EmbeddingFusion.train, []
+
+    def stop(*_) -> None:
+        if len(calls) == 7:
+            raise KeyboardInterrupt
+
+    @functools.wraps(train)
+    def stopped(self, **settings):
+        calls.append(1)
+        train(self, **settings, on_epoch=stop)
+
+    monkeypatch.setattr(ps.models.EmbeddingFusion, "train", stopped)
+    with pytest.warns(TrainingInterruptedWarning, match="1 of 2 predictions were done"):
+        ps.tl.cross_validate(adata, "embedding_fusion", ["true", "random"], **TINY_FUSION)
+    assert list(kept(adata)) == ["embedding_fusion_true"]
+
+
+def test_any_model_without_some_vectors() -> None:
+    adata = effect_screen(20)
+    add(adata, table_of(adata, "true").drop(["p001", "p017"]), "few")
+    with pytest.warns(UserWarning, match=r"'few' for 2 of 20 cross-validated") as told:
+        ps.tl.cross_validate(
+            adata, "embedding_fusion", ["few"], bounds=["train_mean"], **TINY_FUSION
+        )
+    assert len(told) == 1
+    got, want = (ps.get.prediction(adata, k) for k in ("embedding_fusion_few", "train_mean"))
+    np.testing.assert_allclose(got["x|p001"].X, want["x|p001"].X, atol=1e-6)
+    with pytest.warns(UserWarning, match="no vector"), refused(adata, ValueError, "have no row"):
+        ps.tl.cross_validate(adata, "latent_additive", ["few"], **TINY_NETWORK)
+
+
 def test_interrupted(monkeypatch) -> None:
     adata = effect_screen(20)
 
@@ -221,7 +314,10 @@ def test_lines_with_other_perturbations() -> None:
     ("arguments", "error", "match"),
     [
         (("knn", "tru"), KeyError, "no perturbation embedding 'tru'; nearest: 'true'"),
-        (("svm", "true"), ValueError, "`regressor`='svm' must be one of"),
+        (("svm", "true"), ValueError, "`model`='svm' must be one of"),
+        (("bilinear", "true"), ValueError, "a model that takes a `perturbation_embedding`"),
+        (("embedding_fusion", "true", {"k": 3}), ValueError, "there is no setting 'k'; "),
+        (("latent_additive", [["true", "random"]]), TypeError, "name of one perturbation emb"),
         (("knn",), ValueError, "there is nothing to compare"),
         (("knn", ["true", "true"]), ValueError, "two would be called 'knn_true'"),
         (("knn", "random", {"bounds": ["random"]}), ValueError, "be called 'knn_random'"),

@@ -201,3 +201,19 @@ def test_labels_that_cannot_be() -> None:
     ):
         with refused(adata, ValueError, match):
             ps.tl.deg_labels(adata, **arguments)
+
+
+def test_the_controls_are_kept_beside_their_zeros(tmp_path) -> None:
+    adata = batched()
+    for made in (ps.tl.effects(adata), ps.tl.effects(ps.tl.effects(adata))):
+        made.write_h5ad(tmp_path / "effects.h5ad")
+        kept = ad.read_h5ad(tmp_path / "effects.h5ad")[:, 1:4]
+        mean = dense(kept.layers["control_mean"])
+        for name, row in zip(kept.obs_names, mean, strict=True):
+            context, label = name.split("|")
+            want = cells(adata, context, "control").mean(axis=0)[1:4]
+            np.testing.assert_allclose(row, want if label == "control" else 0, atol=1e-6)
+        assert kept.layers["control_mean"].dtype == np.float32
+        assert sp.issparse(kept.layers["control_mean"])
+    labels = ps.tl.deg_labels(adata, min_cells=2)
+    assert dense(labels["x|control"].layers["control_mean"]).any()

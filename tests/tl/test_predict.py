@@ -3,7 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from tests.helpers import fingerprint, refused
-from tests.models.small import small_screen, trained
+from tests.models.small import EMBEDDED, small_screen, trained
 
 import pertscope as ps
 from pertscope.models._registry import MODELS
@@ -29,7 +29,7 @@ def test_predict(name) -> None:
 def test_refusals(name) -> None:
     adata, model = small_screen(), trained(name)
     if model.tells_perturbations:
-        what = "have no row" if name == "embedding_regression" else "never saw perturbation"
+        what = "have no row" if name in EMBEDDED else "never saw perturbation"
         with refused(adata, ValueError, f"{what}.*'zz'"):
             ps.tl.predict(adata, model, ["zz"])
     with refused(adata, ValueError, "cannot be stored"):

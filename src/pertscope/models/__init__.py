@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from pertscope.models.response.additive import Additive
     from pertscope.models.response.bilinear import Bilinear
     from pertscope.models.response.biolord.model import Biolord
+    from pertscope.models.response.context_mlp.model import ContextMLP
     from pertscope.models.response.cpa.model import CPA
     from pertscope.models.response.decoder_only.model import DecoderOnly
+    from pertscope.models.response.embedding_fusion.model import EmbeddingFusion
     from pertscope.models.response.embedding_regression import EmbeddingRegression
+    from pertscope.models.response.fine_tuning.model import FineTuning
+    from pertscope.models.response.generative.model import Generative
     from pertscope.models.response.latent_additive.model import LatentAdditive
     from pertscope.models.response.linear.model import Linear
     from pertscope.models.response.mean_effect import MeanEffect
@@ -27,8 +31,12 @@ __all__ = [
     "Additive",
     "Bilinear",
     "Biolord",
+    "ContextMLP",
     "DecoderOnly",
+    "EmbeddingFusion",
     "EmbeddingRegression",
+    "FineTuning",
+    "Generative",
     "LatentAdditive",
     "Linear",
     "MeanEffect",

@@ -88,6 +88,30 @@ MODELS: dict[str, ModelEntry] = {
         False,
         COLE,
     ),
+    "embedding_fusion": ModelEntry(
+        "EmbeddingFusion",
+        "embedding_fusion.model",
+        "Fuses several embeddings of perturbations by attention, for those that are unseen.",
+        "Is as good as the embeddings; many weights for a screen of a few hundred perturbations.",
+        True,
+        COLE,
+    ),
+    "context_mlp": ModelEntry(
+        "ContextMLP",
+        "context_mlp.model",
+        "Predicts effects from an embedding and the controls of a context, seen or not.",
+        "Learns what contexts are from as many as there are: few lines say little of another.",
+        True,
+        COLE,
+    ),
+    "fine_tuning": ModelEntry(
+        "FineTuning",
+        "fine_tuning.model",
+        "Fine-tunes an encoder of genes to the effects of perturbing them, seen or not.",
+        "Knows genes only, no compounds; small screens are learned by heart.",
+        True,
+        COLE,
+    ),
     "linear": ModelEntry(
         "Linear",
         "linear.model",
@@ -137,5 +161,14 @@ MODELS: dict[str, ModelEntry] = {
         "left long keeps effects to itself.",
         True,
         "Piran et al., Nature Biotechnology (2024); " + PERTURBENCH,
+    ),
+    "generative": ModelEntry(
+        "Generative",
+        "generative.model",
+        "Carries control cells to perturbed cells by flow matching, a bridge or diffusion.",
+        "Needs every perturbation in training, or an embedding of perturbations; sees principal "
+        "components only, and a prediction takes many passes.",
+        True,
+        COLE,
     ),
 }

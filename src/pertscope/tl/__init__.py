@@ -15,10 +15,14 @@ from pertscope.tl._embed_targets import embed_targets
 from pertscope.tl._fit_additive import fit_additive
 from pertscope.tl._fit_bilinear import fit_bilinear
 from pertscope.tl._fit_biolord import fit_biolord
+from pertscope.tl._fit_context_mlp import fit_context_mlp
 from pertscope.tl._fit_cpa import fit_cpa
 from pertscope.tl._fit_decoder_only import fit_decoder_only
+from pertscope.tl._fit_embedding_fusion import fit_embedding_fusion
 from pertscope.tl._fit_embedding_regression import fit_embedding_regression
+from pertscope.tl._fit_fine_tuning import fit_fine_tuning
 from pertscope.tl._fit_gears import fit_gears
+from pertscope.tl._fit_generative import fit_generative
 from pertscope.tl._fit_latent_additive import fit_latent_additive
 from pertscope.tl._fit_linear import fit_linear
 from pertscope.tl._fit_mean_effect import fit_mean_effect
@@ -28,6 +32,7 @@ from pertscope.tl._learning_curve import learning_curve
 from pertscope.tl._pca import pca
 from pertscope.tl._predict import predict
 from pertscope.tl._scvi import scvi
+from pertscope.tl._train_gene_encoder import train_gene_encoder
 from pertscope.tl._transfer_scvi import transfer_scvi
 from pertscope.tl._tune import tune
 from pertscope.tl._umap import umap
@@ -48,10 +53,14 @@ __all__ = [
     "fit_additive",
     "fit_bilinear",
     "fit_biolord",
+    "fit_context_mlp",
     "fit_cpa",
     "fit_decoder_only",
+    "fit_embedding_fusion",
     "fit_embedding_regression",
+    "fit_fine_tuning",
     "fit_gears",
+    "fit_generative",
     "fit_latent_additive",
     "fit_linear",
     "fit_mean_effect",
@@ -61,6 +70,7 @@ __all__ = [
     "pca",
     "predict",
     "scvi",
+    "train_gene_encoder",
     "transfer_scvi",
     "tune",
     "umap",

@@ -33,8 +33,8 @@ def fit_embedding_regression(
 ) -> EmbeddingRegression:
     """Predict perturbations never tried by regression of effects on embeddings.
 
-    Nearest neighbours, linear regressions with and without penalties, or a small network; see
-    :class:`pertscope.models.EmbeddingRegression`.
+    Nearest neighbours, linear regressions with and without penalties, or a small network; of labels
+    logistic regression. See :class:`pertscope.models.EmbeddingRegression`.
 
     Parameters
     ----------
@@ -44,7 +44,8 @@ def fit_embedding_regression(
     perturbation_embedding
         Name of an embedding (:func:`pertscope.pp.add_perturbation_embedding`), or several names.
     regressor
-        ``"knn"``, ``"ridge"``, ``"lasso"``, ``"elastic_net"``, ``"linear"`` or ``"mlp"``.
+        ``"knn"``, ``"ridge"``, ``"lasso"``, ``"elastic_net"``, ``"linear"`` or ``"mlp"``; of labels
+        (:func:`pertscope.tl.deg_labels`) ``"logistic"``.
     join
         What several embeddings become: ``"concat"`` puts their components side by side;
         ``"stack"`` gives each a regression of its own and weighs what they predict.
@@ -80,8 +81,8 @@ def fit_embedding_regression(
     KeyError
         If the screen is not registered or not split, or has no such embedding.
     ValueError
-        If it holds counts, the train part is empty, a setting cannot be, or none of the training or
-        of the held-out conditions has a vector.
+        If it holds counts, the train part is empty, a setting cannot be, none of the training or of
+        the held-out conditions has a vector, or ``"logistic"`` meets effects that are no labels.
 
     Warns
     -----

@@ -42,6 +42,19 @@ def effect_screen(
     return adata
 
 
+def label_screen(n: int = 50, *, threshold: float = 0.9, **keys) -> ad.AnnData:
+    """The same effects as labels, those beyond `threshold` down or up.
+
+    The last gene never moves, the one before never goes down.
+    """
+    adata = effect_screen(n, shared=0.0, **keys)
+    x = np.sign(adata.X) * (np.abs(adata.X) > threshold)
+    x[:, -1] = 0
+    x[:, -2] = np.maximum(x[:, -2], 0)  # never down
+    adata.X = x.astype(np.int8)
+    return adata
+
+
 def add(adata: ad.AnnData, table: pd.DataFrame, name: str) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         ps.pp.add_perturbation_embedding(adata, table, name)

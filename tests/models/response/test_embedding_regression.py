@@ -253,10 +253,10 @@ def test_useless_sources_do_no_harm_to_a_stack(regressor, tmp_path) -> None:
     for i in range(3):
         add(adata, pd.DataFrame(rng.random((100, 20)), index=names), f"useless{i}")
     useless = [f"useless{i}" for i in range(3)]
-    settings = {"regressor": regressor, "n_neighbors": [3, 5, 10, 40]}
+    settings = {"join": "stack", "n_neighbors": [3, 5, 10, 40]}
     for key, joined in (("alone", "true"), ("stack", ["true", *useless])):
         model = ps.tl.fit_embedding_regression(
-            adata, perturbation_embedding=joined, join="stack", key_added=key, **settings
+            adata, perturbation_embedding=joined, regressor=regressor, key_added=key, **settings
         )
     error = {
         key: np.mean(
@@ -272,7 +272,7 @@ def test_useless_sources_do_no_harm_to_a_stack(regressor, tmp_path) -> None:
     model.save(tmp_path / "model")
     again = ps.models.EmbeddingRegression.load(tmp_path / "model", adata)
     assert fingerprint(again.predict()) == fingerprint(model.predict())
-    ps.tl.cross_validate(adata, embeddings=[["true", *useless]], join="stack", **settings)
+    ps.tl.cross_validate(adata, regressor, [["true", *useless]], **settings)
     here = ps.get.prediction(adata, "stack").obs_names
     got = ps.get.prediction(adata, f"{regressor}_true+" + "+".join(useless))[here].X
     np.testing.assert_allclose(got, ps.get.prediction(adata, "stack").X, atol=1e-5)
