@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from functools import lru_cache
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from threadpoolctl import ThreadpoolController
+
+AHEAD = 4
+"""Calls per thread whose arguments are made before they are needed."""
 
 
 def in_threads(function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> list[Any]:
@@ -19,16 +22,19 @@ def in_threads(function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]
     Each call has one thread of BLAS: threads within threads would wait for each other. Arguments
     are made as they are needed, a few ahead, so that they need not fit memory together.
     """
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     import numba
 
     n = numba.get_num_threads()
-    waiting = iter(arguments)
     found: list[Any] = []
+    running: deque[Future[Any]] = deque()
     with _controller(len(sys.modules)).limit(limits=1), ThreadPoolExecutor(n) as pool:
-        while batch := list(islice(waiting, 4 * n)):
-            found += pool.map(lambda a: function(*a), batch)
+        for each in arguments:
+            running.append(pool.submit(function, *each))
+            if len(running) > AHEAD * n:
+                found.append(running.popleft().result())
+        found += [call.result() for call in running]
     return found
 
 

@@ -20,7 +20,7 @@ from pertscope.ev._pairs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator
 
 FORMS = {"full": 1.0, "half": 0.5}
 METRICS = ("euclidean", "sqeuclidean")
@@ -64,7 +64,7 @@ def energy_distance(
 
 
 def energy_to_reference(
-    groups: Sequence[Any],
+    groups: Iterable[Any],
     reference: Any,
     *,
     form: str = "full",
@@ -76,7 +76,7 @@ def energy_to_reference(
     Parameters
     ----------
     groups
-        Cells of each population, CSR or dense ``(n_g, d)``.
+        Cells of each population, CSR or dense ``(n_g, d)``; read one after the other.
     reference
         Cells of the reference, CSR or dense ``(m, d)``.
     form, unbiased, metric
@@ -84,7 +84,7 @@ def energy_to_reference(
 
     Returns
     -------
-    float64 ``(len(groups),)``.
+    float64 ``(groups,)``.
     """
     if form not in FORMS:
         raise ValueError(f"`form`={form!r} must be one of {listed(FORMS)}.")
@@ -104,22 +104,25 @@ def _root(squared: np.ndarray) -> np.ndarray:
     return np.sqrt(squared, out=squared)
 
 
-def _euclidean(groups: Sequence[Any], reference: Any, unbiased: bool) -> np.ndarray:
-    xs = [
-        populations(group, reference[:1], (f"groups[{i}]", "reference"))[0]
-        for i, group in enumerate(groups)
-    ]
-    centres = {centre is None: centre for centre in (centre_of(x, reference) for x in xs)}
-    right = {sparse: right_tiles(reference, centre) for sparse, centre in centres.items()}
+def _euclidean(groups: Iterable[Any], reference: Any, unbiased: bool) -> np.ndarray:
     (own,) = in_threads(_own_mean, [(reference, unbiased)])
 
-    def one(x: Any) -> float:
-        sparse = sp.issparse(x) or sp.issparse(reference)
-        total = sum_over_pairs(x, right[sparse], centres[sparse], _root)
+    def one(x: Any, right: list[Any], centre: np.ndarray | None) -> float:
+        total = sum_over_pairs(x, right, centre, _root)
         between = total / (x.shape[0] * reference.shape[0])
         return 2 * between - _own_mean(x, unbiased) - own
 
-    return np.array(in_threads(one, zip(xs, strict=True)))
+    def each() -> Iterator[tuple[Any, list[Any], np.ndarray | None]]:
+        against: dict[bool, tuple[list[Any], np.ndarray | None]] = {}
+        for i, group in enumerate(groups):
+            x, _ = populations(group, reference[:1], (f"groups[{i}]", "reference"))
+            sparse = sp.issparse(x) or sp.issparse(reference)
+            if sparse not in against:
+                centre = centre_of(x, reference)
+                against[sparse] = right_tiles(reference, centre), centre
+            yield x, *against[sparse]
+
+    return np.array(in_threads(one, each()), dtype=np.float64)
 
 
 def _own_mean(x: Any, exclude_self: bool) -> float:
@@ -128,17 +131,17 @@ def _own_mean(x: Any, exclude_self: bool) -> float:
     return sum_over_own_pairs(x, _root) / n_pairs if n_pairs else np.nan
 
 
-def _squared(groups: Sequence[Any], reference: Any, unbiased: bool) -> np.ndarray:
+def _squared(groups: Iterable[Any], reference: Any, unbiased: bool) -> np.ndarray:
     """Twice the squared distance of the means; what the U-statistic takes off is their variance."""
-    found = np.empty(len(groups))
+    found = []
     b = _moments(reference)
     for i, group in enumerate(groups):
         x, _ = populations(group, reference[:1], (f"groups[{i}]", "reference"))
         a = _moments(x)
-        found[i] = 2 * ((a.mean - b.mean) ** 2).sum()
+        found.append(2 * ((a.mean - b.mean) ** 2).sum())
         if unbiased:
             found[i] -= sum(_own_squared(m, True) - _own_squared(m, False) for m in (a, b))
-    return found
+    return np.array(found)
 
 
 def _own_squared(of: Moments, exclude_self: bool) -> float:

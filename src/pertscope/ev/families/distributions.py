@@ -111,11 +111,11 @@ def _to_controls(comparison: Comparison, side: Side, here: np.ndarray, space: st
     def compute() -> np.ndarray:
         options, control = comparison.options, int(side.control_groups[here[0]])
         limit = None if options.compat == "cell-eval" else options.max_cells
-        read = [(side.populations, int(side.groups[i])) for i in here] + [(side.controls, control)]
-        x = [of.cells(group, at_most=limit, seed=options.seed) for of, group in read]
+        read = [(side.controls, control)] + [(side.populations, int(side.groups[i])) for i in here]
+        cells = (of.cells(group, at_most=limit, seed=options.seed) for of, group in read)
         if space == "pca":
-            x = [project(v, comparison.reference, options) for v in x]
-        return energy_to_reference(x[:-1], x[-1], unbiased=options.unbiased)
+            cells = (project(x, comparison.reference, options) for x in cells)
+        return energy_to_reference(cells, next(cells), unbiased=options.unbiased)
 
     return side.once(("to controls", space, int(here[0])), compute)
 
