@@ -7,6 +7,7 @@ import io
 from typing import TYPE_CHECKING
 
 import pertscope as ps
+from pertscope.ev._gap_table import of_all
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,10 +42,7 @@ def report(screen: AnnData, ceiling: pd.DataFrame) -> list[str]:
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         ps.ev.gap_closed(screen, ceiling=ceiling)
-    table = screen.uns["gap_closed"].set_index("prediction")
-    covariates = ps.get.screen(screen).screen.covariate_keys
-    every = (table[[*covariates, "fold"]] == "(all)").all(axis=1) & (table["summary"] == "mean")
-    table = table[every]
+    table = of_all(screen.uns["gap_closed"]).set_index("prediction")
     others = ps.get.scores(screen)["mean"]
     shown = table[list(COLUMNS)].rename(columns=COLUMNS)
     shown["beats"] = shown["beats"].map({True: "yes", False: "no"})

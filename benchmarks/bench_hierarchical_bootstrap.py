@@ -2,7 +2,8 @@
 
 The hierarchical bootstrap, 10 draws of batches x 10 of cells, of 2,000 perturbations x 6,640 genes
 in 56 batches: 240,000 random cells, of which a tenth of the values is stored, in memory. Two errors
-are taken of every replicate, that of the effect and that of the batch-adjusted one. Run with
+are taken of every replicate, that of the effect and that of the batch-adjusted one; a few of one
+replicate are compared with plain loops over draws of batches first. Run with
 ``python benchmarks/bench_hierarchical_bootstrap.py [N_PERTURBATIONS] [N_GENES] [N_CELLS]
 [N_DRAWS]``, for smaller sizes; N_DRAWS of each level.
 """
@@ -20,11 +21,15 @@ import pandas as pd
 from _timing import peak_memory, random_screen, seconds
 
 import pertscope as ps
+from pertscope.ev._comparison import Options
+from pertscope.ev._judged import observe
+from pertscope.ev._replicates import resample_batches
 
 SIZES = (2_000, 6_640, 240_000, 10)
 N_BATCHES, FILLED = 56, 0.1
 METRICS = ["l2_effect", "l2_ba_ate"]
 SECONDS, GIB = 15 * 60, 4.0
+N_CHECKED = 4
 
 
 def write(path: str, sizes: list[int]) -> None:
@@ -36,10 +41,42 @@ def write(path: str, sizes: list[int]) -> None:
     adata.write_h5ad(path)
 
 
+def check(adata: ad.AnnData) -> None:
+    """Compare effects of a few conditions in one replicate with plain loops."""
+    judged = observe(adata, None).take(np.arange(N_CHECKED))
+    options = Options(batch_size="small")
+    (pair,) = resample_batches(judged, options, draw=0, own_controls=True, n_inner=1)
+    repeats = pair.predicted.populations.repeats
+    for side, times in ((pair.predicted, repeats), (pair.observed, np.ones_like(repeats))):
+        found = [pair.values(side, statistic) for statistic in ("effect", "ba_ate")]
+        for i, condition in enumerate(judged.conditions.table["perturbation"]):
+            wanted = by_loop(adata, condition, times)
+            for one, other in zip(found, wanted, strict=True):
+                np.testing.assert_allclose(one[i], other, atol=1e-9)
+    print(f"effects of {len(pair)} conditions in one replicate are those of a plain loop")
+
+
+def by_loop(adata: ad.AnnData, condition: str, repeats: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Effect over all cells, and over batches, of which each draw is one of its own."""
+    of_cells, of_batches = [], []
+    for label in (condition, "control"):
+        draws = []
+        for b in adata.obs["batch"].cat.categories:
+            of = (adata.obs["perturbation"] == label) & (adata.obs["batch"] == b)
+            rows = np.flatnonzero(of.to_numpy())
+            drawn = np.repeat(rows, repeats[rows])
+            draws += np.split(drawn, len(drawn) // len(rows)) if len(drawn) else []
+        cells = [adata.X[drawn].toarray().astype(np.float64) for drawn in draws]
+        of_cells.append(np.concatenate(cells).mean(axis=0))
+        of_batches.append(np.mean([x.mean(axis=0) for x in cells], axis=0))
+    return of_cells[0] - of_cells[1], of_batches[0] - of_batches[1]
+
+
 def measure(path: str, sizes: list[int]) -> None:
     """Print time, peak and what was found; fails if the whole size takes more than it may."""
     adata = ad.read_h5ad(path)
     ps.pp.register(adata, batch_key="batch")
+    check(adata)
     n_draws = sizes[-1]
     print(
         f"{sizes[0]:,} perturbations x {adata.n_vars:,} genes x {N_BATCHES} batches, "

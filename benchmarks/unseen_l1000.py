@@ -50,8 +50,9 @@ def wells(n_compounds: int | None = None) -> tuple[ad.AnnData, dict[str, str]]:
 def main() -> None:
     """Print all errors, and the verdict."""
     adata, smiles = wells(int(sys.argv[1]) if len(sys.argv) > 1 else None)
-    ps.ev.ceiling(adata, metrics=["l2_ba_ate"], method="hierarchical-bootstrap")
-    screen = ps.tl.effects(adata, batch_size="large")  # a well holds many cells
+    plates = {"batch_size": "large"}  # effects within a plate: a well holds many cells
+    ps.ev.ceiling(adata, metrics=["l2_ba_ate"], method="hierarchical-bootstrap", **plates)
+    screen = ps.tl.effects(adata, **plates)
     with contextlib.redirect_stdout(io.StringIO()):
         for kind in KINDS:
             table = ps.tl.embed_fingerprints(smiles, kind)

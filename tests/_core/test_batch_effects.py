@@ -8,7 +8,11 @@ import scipy.sparse as sp
 from tests.helpers import dense, make_screen, refused
 
 import pertscope as ps
-from pertscope._core.batch_effects import BatchedCells, batch_adjusted_effects
+from pertscope._core.batch_effects import (
+    BatchedCells,
+    batch_adjusted_effects,
+    size_of_batches,
+)
 
 
 def by_loop(x, codes, batch, group, control, *, large) -> np.ndarray:
@@ -61,20 +65,37 @@ def test_repeated_cells(size) -> None:
     np.testing.assert_array_equal(fewer, got[1:])
 
 
-def test_auto_looks_at_the_median_condition() -> None:
-    x = np.random.default_rng(1).normal(size=(900, 2))
-    batch = np.repeat([0, 1, 1], 300)
-    codes = np.tile([0, 1, 2], 300)
-    cells = BatchedCells(x, codes, batch)
-    groups, control = np.array([1, 2]), np.zeros(2, int)
-    auto = batch_adjusted_effects(cells, groups, cells, control)
-    large = batch_adjusted_effects(cells, groups, cells, control, batch_size="large")
-    np.testing.assert_array_equal(auto, large)  # 100 and 200 cells
+@pytest.mark.parametrize("size", ["large", "small"])
+@pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csc_matrix, np.asarray])
+def test_a_batch_drawn_twice_is_two_batches(size, kind) -> None:
+    rng = np.random.default_rng(4)
+    x = rng.poisson(1.0, (200, 6)).astype(float)
+    codes, batch = rng.integers(-1, 4, 200), rng.integers(0, 5, 200)
+    codes[(codes == 1) & (batch == 2)] = -1
+    codes[(codes == 0) & (batch == 4)] = -1
+    drawn = np.array([3, 0, 2, 1, 2])
+    cells = BatchedCells(kind(x), codes, batch, drawn[batch], drawn=drawn)
+    got = batch_adjusted_effects(
+        cells, np.array([1, 2, 3]), cells, np.zeros(3, int), batch_size=size
+    )
+    rows, times = np.repeat(np.arange(200), drawn[batch]), []
+    for b in batch:
+        times += range(drawn[b])
+    apart = 10 * batch[rows] + np.array(times)  # each draw a batch of its own
+    for i, group in enumerate((1, 2, 3)):
+        want = by_loop(x[rows], codes[rows], apart, group, 0, large=size == "large")
+        np.testing.assert_allclose(got[i], want, rtol=1e-12, atol=1e-12)
+
+
+def test_size_of_batches() -> None:
+    """The median condition and batch; controls and repeats do not count."""
+    batch, codes = np.repeat([0, 1, 1], 300), np.tile([-1, 1, 2], 300)
+    assert size_of_batches(codes, batch) == "large"  # 100 and 200 cells
     fewer = codes.copy()
-    fewer[:500] = -1
-    cells = BatchedCells(x, fewer, np.arange(900) % 7)
-    small = batch_adjusted_effects(cells, groups, cells, control, batch_size="small")
-    np.testing.assert_array_equal(batch_adjusted_effects(cells, groups, cells, control), small)
+    fewer[:6] = -1
+    assert size_of_batches(fewer, batch) == "large"  # 98, 98, 200, 200
+    assert size_of_batches(codes, np.arange(900) % 7) == "small"
+    assert size_of_batches(np.full(900, -1), batch) == "small"
 
 
 def test_no_common_batch() -> None:
@@ -91,6 +112,8 @@ def test_effects_of_a_screen() -> None:
         ps.get.effects(adata, statistic="ba_ate")
     with refused(adata, ValueError, "must be one of"):
         ps.get.effects(adata, statistic="ate")
+    with refused(adata, ValueError, "`batch_size`='huge' must be one of"):
+        ps.get.effects(adata, batch_size="huge")
     ps.pp.register(adata, covariate_keys=["cell_type"], batch_key="batch")
     found = ps.get.effects(adata, statistic="ba_ate", batch_size="large")
     obs, x = adata.obs, dense(adata.X)

@@ -32,7 +32,7 @@ def ceilings(adata, metrics, **settings) -> pd.DataFrame:
 def test_halves_are_disjoint_and_equal(own) -> None:
     adata = screen(n_cells=7, n_controls=10)
     judged = observe(adata, None)
-    pair = split_halves(judged, OPTIONS, seed=0, own_controls=own)
+    pair = split_halves(judged, OPTIONS, draw=0, own_controls=own)
     whole = judged.side
     n_left_out = 0
     for i in range(len(pair)):
@@ -52,9 +52,9 @@ def test_halves_are_disjoint_and_equal(own) -> None:
             assert set(c) == set(d) == set(controls)
     assert n_left_out == len(pair)
     rows = pair.predicted.populations.rows
-    again = split_halves(judged, OPTIONS, seed=0, own_controls=own).predicted
+    again = split_halves(judged, OPTIONS, draw=0, own_controls=own).predicted
     assert np.array_equal(rows(2), again.populations.rows(2))
-    other = split_halves(judged, OPTIONS, seed=1, own_controls=own).predicted
+    other = split_halves(judged, OPTIONS, draw=1, own_controls=own).predicted
     assert not np.array_equal(rows(2), other.populations.rows(2))
 
 
@@ -132,7 +132,7 @@ def test_resampled_cells() -> None:
     adata = screen(n_cells=9)
     judged = observe(adata, None)
     for own in (True, False):
-        pair = resample(judged, OPTIONS, seed=2, own_controls=own)
+        pair = resample(judged, OPTIONS, draw=2, own_controls=own)
         side = pair.predicted
         assert np.array_equal(side.moments.n, judged.side.moments.n)
         x = dense(adata.X)
@@ -154,8 +154,8 @@ def test_hierarchical_draws_batches() -> None:
     judged = observe(adata, None)
     batch = adata.obs["batch"].to_numpy()
     drawn = set()
-    for seed in range(8):
-        pairs = list(resample_batches(judged, OPTIONS, seed=seed, own_controls=True, n_inner=2))
+    for draw in range(8):
+        pairs = list(resample_batches(judged, OPTIONS, draw=draw, own_controls=True, n_inner=2))
         times = []
         for pair in pairs:
             of = pair.predicted.populations
@@ -174,6 +174,21 @@ def test_hierarchical_draws_batches() -> None:
         cells = [pair.predicted.populations.repeats for pair in pairs]
         assert not np.array_equal(*cells), "cells within batches were not drawn anew"
     assert drawn >= {1, 2}
+
+
+@pytest.mark.parametrize("method", bounds.METHODS)
+def test_seeds_share_no_draw(method) -> None:
+    adata = screen(n_cells=12, n_controls=12)
+    ps.pp.register(adata, covariate_keys=["cell_type"], batch_key="batch")
+    judged = observe(adata, None)
+    seen = []
+    for seed in range(4):
+        for pair in bounds.replicates(
+            judged, Options(seed=seed), method=method, own_controls=True, n_outer=5, n_inner=2
+        ):
+            of = pair.predicted.populations
+            seen.append(of.codes if of.repeats is None else of.repeats)
+    assert len({rows.tobytes() for rows in seen}) == len(seen)
 
 
 def test_hierarchical_is_wider_where_batches_differ() -> None:
@@ -288,3 +303,17 @@ def test_refusals() -> None:
         ps.ev.ceiling(adata, metrics=["rmse_means"])
     with refused(adata, TypeError, r"`metrics` takes a list: \['rmse_mean'\]"):
         ps.ev.ceiling(adata, metrics="rmse_mean")
+    with refused(adata, ValueError, "`batch_size`='huge' must be one of"):
+        ps.ev.ceiling(adata, batch_size="huge")
+    for name in ("macro_f1_label", "macro_f1_per_gene_label"):
+        with refused(adata, ValueError, "compared on screens of labels; of cells, ask for 'deg_f1"):
+            ps.ev.ceiling(adata, metrics=[name])
+
+
+@pytest.mark.parametrize("method", bounds.METHODS)
+def test_a_screen_of_effects_has_no_replicates(method) -> None:
+    adata = screen()
+    effects_, labels = ps.tl.effects(adata), ps.tl.deg_labels(adata, min_cells=2)
+    for made, metric in ((effects_, "l2_effect"), (labels, "macro_f1_label")):
+        with refused(made, ValueError, "no condition has two rows, .* compute the ceiling on the"):
+            ps.ev.ceiling(made, metrics=[metric], method=method)

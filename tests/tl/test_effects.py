@@ -169,20 +169,23 @@ def _winner(votes: list[int]) -> int:
     return 0 if {-1, 1} <= top else (top - {0} or {0}).pop()
 
 
-@pytest.mark.parametrize("by", ["batch", None])
-def test_labels(by) -> None:
+@pytest.mark.parametrize(
+    ("key", "by"), [("batch", "batches"), ("batch", "pooled"), (None, "batches")]
+)
+def test_labels(key, by) -> None:
     adata = batched(n_cells=12, n_genes=30)
     x = dense(adata.X)
     x[adata.obs["perturbation"].to_numpy() == "A", :9] += 1.0
     x[(adata.obs["batch"] == "b1").to_numpy(), 9:14] += 2.0
     adata.X = x
-    ps.pp.register(adata, covariate_keys=["cell_type"], batch_key=by)
-    got = ps.tl.deg_labels(adata, min_cells=2, fdr=0.2)
+    ps.pp.register(adata, covariate_keys=["cell_type"], batch_key=key)
+    got = ps.tl.deg_labels(adata, by=by, min_cells=2, fdr=0.2)
+    batches = ["b0", "b1"] if key and by == "batches" else [None]
     assert got.X.dtype == np.int8
     assert {-1, 0, 1} >= set(np.unique(got.X)) >= {0, 1}
     for context in "xyz":
         for label in LABELS:
-            want = voted(adata, context, label, ["b0", "b1"] if by else [None], 2)
+            want = voted(adata, context, label, batches, 2)
             assert got[f"{context}|{label}"].X[0].tolist() == want
 
 
@@ -192,15 +195,31 @@ def test_labels_that_cannot_be() -> None:
     adata = adata[~few | (np.cumsum(few) <= 2)].copy()
     with pytest.warns(UserWarning, match=r"1 of 12 .* do not have 3 cells, and as many.*'x\|A'"):
         assert "x|A" not in ps.tl.deg_labels(adata, min_cells=3).obs_names
-    with refused(adata, ValueError, "no condition has 30 cells, and as many controls"):
+    in_one = r"30 cells, and as many controls, in one batch \(by='pooled' takes all batches"
+    with refused(adata, ValueError, f"no condition has {in_one}"):
         ps.tl.deg_labels(adata)
+    with refused(adata, ValueError, r"no condition has 30 cells, and as many controls\."):
+        ps.tl.deg_labels(adata, by="pooled")
     for arguments, match in (
         ({"test": "wilcoxon"}, "`test`='wilcoxon' must be one of"),
+        ({"by": "plates"}, "`by`='plates' must be one of"),
         ({"min_cells": 1}, "must be at least 2"),
         ({"fdr": 1.0}, "must lie between 0 and 1"),
     ):
         with refused(adata, ValueError, match):
             ps.tl.deg_labels(adata, **arguments)
+
+
+def test_pooled_labels_of_small_batches() -> None:
+    adata = batched(n_cells=9)
+    of_b = ((adata.obs["cell_type"] == "x") & (adata.obs["perturbation"] == "B")).to_numpy()
+    batch = adata.obs["batch"].to_numpy(str).astype(object)
+    batch[of_b] = [f"b{i % 3}" for i in range(9)]  # three cells in each
+    adata.obs["batch"] = batch
+    with pytest.warns(UserWarning, match=r"1 of 12 .* 4 cells.* \(by='pooled' .*: 'x\|B'"):
+        lacking = ps.tl.deg_labels(adata, min_cells=4)
+    pooled = ps.tl.deg_labels(adata, min_cells=4, by="pooled")
+    assert set(pooled.obs_names) - set(lacking.obs_names) == {"x|B"}
 
 
 def test_the_controls_are_kept_beside_their_zeros(tmp_path) -> None:
@@ -217,3 +236,13 @@ def test_the_controls_are_kept_beside_their_zeros(tmp_path) -> None:
         assert sp.issparse(kept.layers["control_mean"])
     labels = ps.tl.deg_labels(adata, min_cells=2)
     assert dense(labels["x|control"].layers["control_mean"]).any()
+
+
+@pytest.mark.parametrize("layer", [None, "counts"])
+def test_counts_are_refused(layer) -> None:
+    adata = make_screen(LABELS, counts=True, register=False)
+    adata.layers["counts"] = adata.X.copy()
+    ps.pp.register(adata, covariate_keys=["cell_type"], layer=layer)
+    for function in (ps.tl.effects, ps.tl.deg_labels):
+        with refused(adata, ValueError, f"integer counts, `{function.__name__}` needs log-norm"):
+            function(adata)

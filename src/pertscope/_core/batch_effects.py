@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 LARGE_BATCH = 100
 """Cells per batch and condition from which batches count as large."""
 
-SIZES = ("auto", "large", "small")
+AUTO = "auto"
+SIZES = (AUTO, "large", "small")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,9 @@ class BatchedCells:
         How often each row counts, int64 ``(rows,)``; once if ``None``.
     names
         Names of the genes, for error messages.
+    drawn
+        How often each batch was drawn, int64 ``(batches,)``; once if ``None``. A batch that was
+        drawn k times is k batches wherever batches are averaged; `repeats` count all its cells.
     """
 
     matrix: Any
@@ -41,6 +45,7 @@ class BatchedCells:
     batch: np.ndarray
     repeats: np.ndarray | None = None
     names: Sequence[str] | None = None
+    drawn: np.ndarray | None = None
     _by_batch: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
     _over: dict[tuple[int, bytes], np.ndarray] = field(default_factory=dict, repr=False)
 
@@ -58,10 +63,10 @@ class BatchedCells:
         pair[used] = place
         return pairs // n_batches, pairs % n_batches, n, pair
 
-    def n_cells(self, groups: np.ndarray) -> np.ndarray:
-        """Cells of these groups in each batch that holds any, int64 ``(pairs,)``."""
-        group, _, n, _ = self._pairs
-        return n[np.isin(group, groups)]
+    def weights(self, batches: np.ndarray) -> np.ndarray:
+        """Share that each of these batches has in a mean over them, float64 ``(batches,)``."""
+        times = np.ones(len(batches)) if self.drawn is None else self.drawn[batches]
+        return times / max(times.sum(), 1)
 
     def batches(self, group: int) -> np.ndarray:
         """Batches that hold a group, int64, ascending."""
@@ -93,8 +98,8 @@ class BatchedCells:
     def over_batches(self, groups: np.ndarray, batches: Sequence[np.ndarray]) -> np.ndarray:
         """Mean over some of its batches of the means of each group, float64 ``(groups, genes)``.
 
-        NaN where there is no batch. A sum of cells with weights, so that the means of all groups in
-        all batches are never kept.
+        A batch counts as often as it was drawn; NaN where there is none. A sum of cells with
+        weights, so that the means of all groups in all batches are never kept.
         """
         keys = [(int(g), b.tobytes()) for g, b in zip(groups, batches, strict=True)]
         new = [i for i, key in enumerate(keys) if key not in self._over]
@@ -104,7 +109,7 @@ class BatchedCells:
             for place, i in enumerate(new):
                 here = self._rows(int(groups[i]))
                 chosen = here.start + np.flatnonzero(np.isin(batch[here], batches[i]))
-                weight[chosen], of[chosen] = 1 / (n[chosen] * len(chosen)), place
+                weight[chosen], of[chosen] = self.weights(batch[chosen]) / n[chosen], place
             weights = weight[pair] if self.repeats is None else weight[pair] * self.repeats
             found = weighted_sums(self.matrix, of[pair], weights, len(new), names=self.names)
             found[[len(batches[i]) == 0 for i in new]] = np.nan
@@ -115,41 +120,64 @@ class BatchedCells:
         return found
 
 
+def size_of_batches(codes: np.ndarray, batch: np.ndarray) -> str:
+    """Whether the median condition has 100 cells per batch, ``"large"``, or ``"small"``.
+
+    Decided once, for all conditions of a screen and the cells that were observed: neither a
+    bootstrap, which repeats cells, nor a part of the conditions is judged by another statistic.
+
+    Parameters
+    ----------
+    codes
+        Condition of each row, int64 ``(rows,)``; negative rows, such as controls, do not count.
+    batch
+        Batch of each row, int64 ``(rows,)``.
+    """
+    used = codes >= 0
+    pair = codes[used] * (int(batch.max(initial=-1)) + 1) + batch[used]
+    _, n = np.unique(pair, return_counts=True)
+    return "large" if n.size and np.median(n) >= LARGE_BATCH else "small"
+
+
+def check_batch_size(batch_size: str) -> None:
+    """Refuse what is no size of batches."""
+    if batch_size not in SIZES:
+        raise ValueError(f"`batch_size`={batch_size!r} must be one of {SIZES}.")
+
+
 def batch_adjusted_effects(
     cells: BatchedCells,
     groups: np.ndarray,
     controls: BatchedCells,
     control_groups: np.ndarray,
     *,
-    batch_size: str = "auto",
+    batch_size: str,
 ) -> np.ndarray:
     """Batch-adjusted average treatment effects (BA-ATE), float64 ``(conditions, genes)``.
 
     - ``"large"`` batches: ``mean over batches b that hold both of (x_cb - x_0b)``, with x_cb the
       mean of the condition and x_0b that of its controls in batch b; NaN where no batch holds both;
     - ``"small"`` batches, whose own controls are few: ``mean over b of x_cb - mean over b of
-      x_0b``, each over all batches that hold it;
-    - ``"auto"``: large if the median condition has at least 100 cells per batch.
+      x_0b``, each over all batches that hold it.
+
+    A batch that was drawn k times is k of these batches; of large ones, which are pairs, as often
+    as that of the cells was drawn.
 
     Source: Cole et al., Foundation Models Improve Perturbation Response Prediction, equations 2-6.
     """
-    if batch_size not in SIZES:
-        raise ValueError(f"`batch_size`={batch_size!r} must be one of {SIZES}.")
-    if batch_size == "auto":
-        n = cells.n_cells(groups)
-        batch_size = "large" if n.size and np.median(n) >= LARGE_BATCH else "small"
     of_control = controls.by_batch(control_groups)
     batches = [cells.batches(int(g)) for g in groups]
     known = [of_control[int(c)][0] for c in control_groups]
     if batch_size == "large":
         batches = known = [np.intersect1d(b, k) for b, k in zip(batches, known, strict=True)]
+    weighed = cells if batch_size == "large" else controls
     effects = cells.over_batches(groups, batches)
     means: dict[tuple[int, bytes], np.ndarray] = {}
     for i, (c, b) in enumerate(zip(map(int, control_groups), known, strict=True)):
         key = c, b.tobytes()
         if key not in means:
             there, mean = of_control[c]
-            chosen = mean[np.isin(there, b)]
-            means[key] = chosen.mean(axis=0) if len(b) else np.full(mean.shape[1], np.nan)
+            chosen = mean[np.isin(there, b)] * weighed.weights(b)[:, None]
+            means[key] = chosen.sum(axis=0) if len(b) else np.full(mean.shape[1], np.nan)
         effects[i] -= means[key]
     return effects

@@ -92,8 +92,7 @@ def replicates(
     the observed ones, as predictions are.
     """
     for outer in range(n_outer):
-        seed = options.seed + outer
-        how: dict[str, Any] = {"seed": seed, "own_controls": own_controls}
+        how: dict[str, Any] = {"draw": outer, "own_controls": own_controls}
         if method == SPLIT_HALF:
             yield split_halves(judged, options, **how)
         elif method == BOOTSTRAP:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pertscope._core import keys
+from pertscope._core.batch_effects import check_batch_size
+from pertscope._core.deg_labels import require_labels
 from pertscope._core.screen import require_actual
 from pertscope.ev import _bounds as bounds
 from pertscope.ev._comparison import Options
@@ -15,11 +17,15 @@ from pertscope.ev._judged import CONTROL_CHOICES, observe
 from pertscope.ev._metrics import METRICS, parse
 from pertscope.ev._score import lay_out, score_table
 from pertscope.ev._statistics import check_logfc
+from pertscope.ev.families.labels import LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+
+    from pertscope.ev._judged import Judged
+    from pertscope.ev._score import Chosen
 
 QUANTILES = np.linspace(0, 1, 21)
 QUANTILE = "quantile"
@@ -33,6 +39,7 @@ def ceiling(
     control: str = "own",
     n_outer: int = 10,
     n_inner: int = 10,
+    batch_size: str = "auto",
     n_components: int = 50,
     max_cells: int = 1000,
     seed: int = 0,
@@ -57,7 +64,7 @@ def ceiling(
     Parameters
     ----------
     adata
-        Registered screen, in memory, backed or dask; it needs no predictions.
+        Registered screen of cells or wells, in memory, backed or dask; it needs no predictions.
     metrics
         Names such as ``"rmse_mean"``; see :func:`pertscope.ev.show`.
     method
@@ -67,6 +74,9 @@ def ceiling(
         replicated, and both sides are against the observed controls, as predictions usually are.
     n_outer, n_inner
         Number of replicates, as above.
+    batch_size
+        ``"large"`` or ``"small"`` batches in ``"ba_ate"``, as in :func:`pertscope.tl.effects`: say
+        the same in both. ``"auto"`` goes by the observed cells of all conditions.
     n_components, max_cells
         Components of the PCA, and cells per population, in distances between cells.
     seed
@@ -87,7 +97,8 @@ def ceiling(
     KeyError
         If the screen is not registered.
     ValueError
-        If a metric or method is unknown, or the method needs batches and there are none.
+        If a metric, method or size of batches is unknown, the method needs batches and there are
+        none, labels are compared that the screen does not hold, or no condition has two rows.
 
     References
     ----------
@@ -112,9 +123,13 @@ def ceiling(
         raise ValueError(f"`control`={control!r} must be one of {CONTROL_CHOICES}.")
     if min(n_outer, n_inner) < 1:
         raise ValueError(f"`n_outer`={n_outer} and `n_inner`={n_inner} must be at least 1.")
+    check_batch_size(batch_size)
     judged = observe(adata, split)
     check_logfc(judged.side, [statistic for _, statistic in chosen])
-    options = Options(n_components=n_components, max_cells=max_cells, seed=seed)
+    options = Options(
+        batch_size=batch_size, n_components=n_components, max_cells=max_cells, seed=seed
+    )
+    _require_replicates(judged, chosen, options)
     made = bounds.replicates(
         judged,
         options,
@@ -137,6 +152,19 @@ def ceiling(
     table = score_table(parts)
     require_actual(adata)
     adata.uns[key_added] = table
+
+
+def _require_replicates(judged: Judged, chosen: Sequence[Chosen], options: Options) -> None:
+    """Refuse labels where there are none, and conditions of which nothing can be drawn."""
+    if any(statistic == LABEL for _, statistic in chosen):
+        observed = judged.compare(judged.side, options).values(judged.side, "effect")
+        advice = "labels are compared on screens of labels; of cells, ask for 'deg_f1_t-test'"
+        require_labels(observed, "effects of the screen", advice)
+    if judged.all_conditions.n_cells[judged.rows].max() < 2:
+        raise ValueError(
+            "no condition has two rows, there is nothing to replicate: compute the ceiling on the "
+            "cells, `ps.ev.ceiling(cells)`, not on the effects made of them."
+        )
 
 
 def _quantiles(values: np.ndarray) -> np.ndarray:

@@ -33,6 +33,9 @@ class Options:
         Whether a gene's label is that of all cells, ``"pooled"``, or ``"batch-majority"``.
     min_cells
         Cells in a batch, of a condition and of its controls, from which the batch has a label.
+    batch_size
+        Whether batches are ``"large"`` or ``"small"`` in ``"ba_ate"``; ``"auto"`` goes by the
+        observed cells of all conditions.
     n_components
         Components of the reference PCA.
     max_cells
@@ -48,6 +51,7 @@ class Options:
     alpha: float = 0.05
     deg_labels: str = "pooled"
     min_cells: int = 30
+    batch_size: str = "auto"
     n_components: int = 50
     max_cells: int = 1000
     unbiased: bool = False

@@ -110,7 +110,12 @@ def observe(adata: AnnData, split: str | None, *, with_training: bool = False) -
     if screen.batch_key is not None and screen.batch_key in adata.obs:
         batch = label_column(adata.obs, screen.batch_key).codes.astype(np.int64)
     populations = Populations(
-        matrix_of(adata, screen.layer), codes, len(conditions), adata.var_names, batch=batch
+        matrix_of(adata, screen.layer),
+        codes,
+        len(conditions),
+        adata.var_names,
+        batch=batch,
+        perturbed=np.where(perturbed[conditions.codes], conditions.codes, -1),
     )
     side = Side(populations, rows, populations, controls)
     return Judged(conditions, rows, train, side, reference=side)

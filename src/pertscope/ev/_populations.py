@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pertscope._core.batch_effects import BatchedCells
+from pertscope._core.batch_effects import BatchedCells, size_of_batches
 from pertscope._core.matrix import is_backed
 from pertscope._core.moments import moments
 
@@ -51,6 +51,11 @@ class Populations:
         How often each row counts, int64 ``(rows,)``; once if ``None``.
     batch
         Batch of each row, int64 ``(rows,)``, where batches are known.
+    drawn
+        How often each batch was drawn, int64 ``(batches,)``; once if ``None``.
+    perturbed
+        Condition of each row of the screen, int64 ``(rows,)``, also where it belongs to no group;
+        controls are negative. `codes` if ``None``.
     """
 
     matrix: Any
@@ -59,6 +64,8 @@ class Populations:
     genes: pd.Index
     repeats: np.ndarray | None = None
     batch: np.ndarray | None = None
+    drawn: np.ndarray | None = None
+    perturbed: np.ndarray | None = None
     _by_batch: dict[int, BatchMoments] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -76,7 +83,15 @@ class Populations:
                 "the statistic 'ba_ate' compares within batches, and the screen has none: register "
                 "it with `batch_key=...`, or use 'effect'."
             )
-        return BatchedCells(self.matrix, self.codes, self.batch, self.repeats, list(self.genes))
+        names = list(self.genes)
+        return BatchedCells(self.matrix, self.codes, self.batch, self.repeats, names, self.drawn)
+
+    @cached_property
+    def batch_size(self) -> str:
+        """Whether batches are ``"large"`` or ``"small"``, of the whole screen."""
+        if self.batch is None:
+            raise ValueError("these cells have no batches.")
+        return size_of_batches(self.codes if self.perturbed is None else self.perturbed, self.batch)
 
     def by_batch(self, min_cells: int) -> BatchMoments:
         """Moments of every group in the batches where it has so many cells, in one pass.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from pertscope._core.batch_effects import batch_adjusted_effects
+from pertscope._core.batch_effects import AUTO, batch_adjusted_effects
 from pertscope._core.messages import listed
 from pertscope._core.statistics import LOGFC_PSEUDOCOUNT, effect, logfc, require_logfc, snap
 from pertscope.ev._gene_tests import GENE_TESTS, gene_test
@@ -36,7 +36,7 @@ def values_of(side: Side, statistic: str, *, reference: Side, options: Options) 
     statistic
         One of :data:`STATISTICS`.
     reference
-        Observed side, whose cells the PCA is fitted on.
+        Observed side, whose cells the PCA is fitted on, and which says how large batches are.
     """
 
     def compute() -> np.ndarray:
@@ -47,6 +47,9 @@ def values_of(side: Side, statistic: str, *, reference: Side, options: Options) 
         if statistic == "pca":
             centre, axes = _pca(reference, options)
             return (side.moments.mean - centre) @ axes
+        if statistic == "ba_ate":
+            size = options.batch_size
+            return _batch_adjusted(side, reference.populations.batch_size if size == AUTO else size)
         return side.moments.mean if statistic == "mean" else _change(side, statistic, options)
 
     return side.once(("statistic", statistic), compute)
@@ -54,8 +57,6 @@ def values_of(side: Side, statistic: str, *, reference: Side, options: Options) 
 
 def _change(side: Side, statistic: str, options: Options) -> np.ndarray:
     """Statistics against the controls."""
-    if statistic == "ba_ate":
-        return _batch_adjusted(side)
     control = side.control_moments.mean
     mean = snap(side.moments.mean, control)
     if statistic == "effect":
@@ -66,12 +67,14 @@ def _change(side: Side, statistic: str, options: Options) -> np.ndarray:
     return np.log2(counts + LOGFC_PSEUDOCOUNT) - np.log2(control + LOGFC_PSEUDOCOUNT)
 
 
-def _batch_adjusted(side: Side) -> np.ndarray:
+def _batch_adjusted(side: Side, batch_size: str) -> np.ndarray:
     """BA-ATE; a prediction, which has no batches, against the mean of the controls' batches."""
     controls = side.controls.batched
     if side.populations.batch is not None:
         cells = side.populations.batched
-        return batch_adjusted_effects(cells, side.groups, controls, side.control_groups)
+        return batch_adjusted_effects(
+            cells, side.groups, controls, side.control_groups, batch_size=batch_size
+        )
     by_batch = controls.by_batch(side.control_groups)
     control = {group: mean.mean(axis=0) for group, (_, mean) in by_batch.items()}
     return side.moments.mean - np.array([control[int(group)] for group in side.control_groups])

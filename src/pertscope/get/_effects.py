@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pertscope._core.batch_effects import BatchedCells, batch_adjusted_effects
+from pertscope._core.batch_effects import (
+    AUTO,
+    BatchedCells,
+    batch_adjusted_effects,
+    check_batch_size,
+    size_of_batches,
+)
 from pertscope._core.conditions import label_column, screen_conditions
 from pertscope._core.matrix import matrix_of
 from pertscope._core.moments import moments
@@ -37,8 +43,8 @@ def effects(adata: AnnData, *, statistic: str = "effect", batch_size: str = "aut
     statistic
         ``"effect"``, ``"logfc"`` or ``"ba_ate"``, which needs a registered ``batch_key``.
     batch_size
-        ``"large"`` or ``"small"`` batches in ``ba_ate``; ``"auto"`` is large if the median
-        condition has at least 100 cells per batch.
+        ``"large"`` or ``"small"`` batches in ``ba_ate``; ``"auto"`` is large if the conditions
+        have a median of at least 100 cells in a batch.
 
     Returns
     -------
@@ -68,6 +74,7 @@ def effects(adata: AnnData, *, statistic: str = "effect", batch_size: str = "aut
     """
     if statistic not in STATISTICS:
         raise ValueError(f"`statistic`={statistic!r} must be one of {STATISTICS}.")
+    check_batch_size(batch_size)
     screen = Screen.of(adata)
     found = screen_conditions(adata, screen)
     kept = np.flatnonzero(~found.is_control)
@@ -77,6 +84,9 @@ def effects(adata: AnnData, *, statistic: str = "effect", batch_size: str = "aut
         if screen.batch_key is None:
             raise ValueError("'ba_ate' compares within batches: register the screen's `batch_key`.")
         batch = label_column(adata.obs, screen.batch_key).codes.astype(np.int64)
+        if batch_size == AUTO:
+            perturbed = np.where(found.is_control[found.codes], -1, found.codes)
+            batch_size = size_of_batches(perturbed, batch)
         cells = BatchedCells(x, found.codes, batch, names=genes)
         values = batch_adjusted_effects(cells, kept, cells, controls, batch_size=batch_size)
     else:

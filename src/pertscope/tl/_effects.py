@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pertscope._core.conditions import screen_conditions
+from pertscope._core.matrix import refuse_counts
 from pertscope._core.screen import Screen
 from pertscope.tl._effect_screen import effect_screen, require_kept
 
@@ -30,14 +31,15 @@ def effects(
     Parameters
     ----------
     adata
-        Registered screen, in memory, backed or dask: cells, or wells of a bulk screen.
+        Registered screen on a log or standardised scale, in memory, backed or dask: cells, or
+        wells of a bulk screen.
     statistic
         ``"effect"``, ``"logfc"`` or ``"ba_ate"``, as :func:`pertscope.get.effects` defines them; by
         default ``"ba_ate"`` where a ``batch_key`` is registered, otherwise ``"effect"``.
     batch_size
         Of ``"ba_ate"``: ``"large"`` compares within each batch, ``"small"`` compares means over
         batches, ``"auto"`` goes by the number of cells. A well holds many cells: for bulk screens
-        say ``"large"``.
+        say ``"large"``. :func:`pertscope.ev.ceiling` wants the same word.
     min_cells
         Conditions with fewer cells are left out.
 
@@ -54,8 +56,8 @@ def effects(
     KeyError
         If `adata` is not registered.
     ValueError
-        If the statistic is unknown or undefined for the screen, values are NaN or infinite, or no
-        condition is left.
+        If the screen holds counts, the statistic is unknown or undefined for it, values are NaN or
+        infinite, or no condition is left.
 
     Warns
     -----
@@ -81,6 +83,7 @@ def effects(
     if min_cells < 1:
         raise ValueError(f"`min_cells`={min_cells} must be positive.")
     screen = Screen.of(adata)
+    refuse_counts(adata, screen.layer, "`effects`")
     if statistic is None:
         statistic = "effect" if screen.batch_key is None else "ba_ate"
     conditions = screen_conditions(adata, screen)
