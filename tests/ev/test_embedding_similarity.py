@@ -64,6 +64,17 @@ def test_what_is_alike() -> None:
     assert list(found.index[:3]) == [("a", "mixed"), ("a", "shuffled"), ("a", "constant")]
 
 
+def test_a_linear_function_beyond_the_components() -> None:
+    """Of more dimensions than components the first ones need not be the same."""
+    rng = np.random.default_rng(4)
+    a = rng.normal(size=(60, 25))
+    adata = screen(a=a, mixed=a @ rng.normal(size=(25, 25)))
+    few, all_of_them = (pairs(adata, n_components=k).iloc[0] for k in (10, 25))
+    assert (few["n_components"], all_of_them["n_components"]) == (10, 25)
+    assert few["chance"] < few["similarity"] < 0.97
+    assert all_of_them["similarity"] == pytest.approx(1)
+
+
 def test_chance_grows_with_components_and_never_becomes_one() -> None:
     rng = np.random.default_rng(2)
     adata = screen(a=rng.normal(size=(60, 100)), b=rng.normal(size=(60, 100)))

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from tests.ev.gaps import rows_of, scored_screen
 from tests.helpers import fingerprint, refused
-from tests.models.response.known_effects import effect_screen
+from tests.models.response.known_effects import add, effect_screen, table_of
 
 import pertscope as ps
 from pertscope.ev._gap_intervals import PER_BLOCK, interval, resampled
@@ -121,9 +122,12 @@ def test_predictions_that_lack_conditions() -> None:
     few = (table["prediction"] == "knn_bad") & (table["perturbation"] > "p009")
     table.loc[few, "value"] = np.nan
     table.loc[table["prediction"] == "knn_useless", "value"] = np.nan
-    judge(adata)
+    with pytest.warns(UserWarning, match=r"2 pred.*no rank there: 'knn_useless', 'knn_bad'") as w:
+        judge(adata)
+    assert len(w) == 1
     row = rows_of(adata, "knn_bad", line="(all)").iloc[0]
     assert row["n_conditions"] == 20
+    assert rows_of(adata, "knn_bad")["rank"].isna().all()
     floor = table[(table["prediction"] == "train_mean") & (table["perturbation"] <= "p009")]
     np.testing.assert_allclose(row["floor"], floor["value"].mean())
     none = rows_of(adata, "knn_useless")
@@ -132,6 +136,8 @@ def test_predictions_that_lack_conditions() -> None:
     assert not none["beats_floor"].any()
     full = rows_of(adata, "knn_good", line="(all)").iloc[0]
     assert full["n_conditions"] == 80
+    assert rows_of(adata, "knn_good")["rank"].eq(1).all()
+    assert rows_of(adata, "train_mean")["rank"].eq(2).all()
 
 
 # -- intervals -----------------------------------------------------------------------------------
@@ -201,6 +207,33 @@ def test_many_useless_predictions_do_not_beat_the_floor_by_luck() -> None:
     assert together < 0.06
 
 
+@pytest.mark.parametrize("n", [4, 90])
+def test_far_tails_are_those_of_student(n) -> None:
+    """Where a sample or none lies in a tail, percentiles alone are the luck of one draw."""
+    confidence, values = 1 - 0.05 / 90, np.random.default_rng(1).normal(size=(n, 3))
+    observed, samples = resampled(values, np.arange(n), seed=0)
+    got = interval(observed["mean"], samples["mean"], n_units=n, confidence=confidence)
+    mean, sem = values.mean(axis=0), stats.sem(values, axis=0)
+    low, high = stats.t.interval(confidence, n - 1, mean, sem)
+    rounding = 0.02 * (high - low)
+    assert (got.low < low + rounding).all()
+    assert (got.high > high - rounding).all()
+    assert (got.high - got.low < 1.2 * (high - low)).all()
+    near = interval(observed["mean"], samples["mean"], n_units=200, confidence=0.9)
+    tail = stats.norm.cdf(-np.sqrt(200 / 199) * stats.t.ppf(0.95, 199))
+    np.testing.assert_allclose(near.low, np.quantile(samples["mean"], tail, axis=0))
+
+
+@pytest.mark.parametrize("summary", ["mean", "median"])
+def test_ninety_useless_predictions_do_not_beat_the_floor_by_luck(summary) -> None:
+    rng, wins, n_worlds = np.random.default_rng(5), 0, 60
+    for world in range(n_worlds):
+        gains, samples = resampled(rng.normal(size=(60, 90)), np.arange(60), seed=world)
+        sure = interval(gains[summary], samples[summary], n_units=60, confidence=1 - 0.05 / 90)
+        wins += (sure.low > 0).any()
+    assert wins / n_worlds < 0.09
+
+
 def test_rounding_is_no_gain() -> None:
     adata = scored_screen({"knn_a": 1.0}, spread=0)
     table = adata.uns["error_metrics"]
@@ -246,12 +279,13 @@ def test_verdict() -> None:
 def test_embeddings_that_know_and_do_not_know() -> None:
     """The whole way: an informative embedding beats the train mean, a random one does not."""
     adata = effect_screen(60, contexts=("x", "y"))
+    add(adata, table_of(adata, "random"), "noise")
     bounds = ["train_mean", "no_change", "idealised"]
-    ps.tl.cross_validate(adata, "ridge", ["true", "random"], bounds=bounds)
+    ps.tl.cross_validate(adata, "ridge", ["true", "noise"], bounds=[*bounds, "random"])
     ps.ev.error_metrics(adata, statistics=["effect"], metrics=["l2"], split=None)
     said = judge(adata, ceiling=None)
-    assert "1 of 1 prediction(s) beat 'train_mean'" in said  # ridge_random is a bound by its name
-    assert not rows_of(adata, "ridge_random")["beats_floor"].any()
+    assert "1 of 2 prediction(s) beat 'train_mean'" in said  # ridge_random is a bound by its name
+    assert not rows_of(adata, "ridge_noise")["beats_floor"].any()
     assert rows_of(adata, "ridge_true")["rank"].le(2).all()
     assert rows_of(adata, "ridge_true")["fold"].nunique() == 6
 

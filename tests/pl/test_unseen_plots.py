@@ -159,6 +159,20 @@ def test_ranks(few) -> None:
     assert ax.get_xlabel().startswith("rank in 8 folds of 2 combinations of covariates")
 
 
+def test_what_was_judged_on_one_fold_is_last_and_has_no_ranks() -> None:
+    adata = scored_screen({"knn_a": 1.0, "knn_b": 0.5, "knn_c": 3.0}, contexts=("x",))
+    table = adata.uns["error_metrics"]
+    other_folds = table["perturbation"].str[1:].astype(int) % 4 != 0
+    table.loc[(table["prediction"] == "knn_c") & other_folds, "value"] = np.nan
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        pytest.warns(UserWarning, match=r"1 prediction\(s\) were not judged on all.*'knn_c'"),
+    ):
+        ps.ev.gap_closed(adata)
+    assert ticks(ps.pl.embedding_ranks(adata)) == ["train_mean", "knn_b", "knn_a"]
+    assert ticks(ps.pl.unseen_scores(adata)[0]) == ["knn_c", "knn_b", "knn_a"]
+
+
 def test_modalities() -> None:
     of = {"spectral": "graph", "gene_spectral": "other graph", "ridge_x": "x"}
     names = ["knn_spectral", "knn_gene_spectral", "ridge_x", "gene_spectral", "knn_xspectral"]

@@ -53,6 +53,7 @@ def test_each_is_left_out_in_turn(fold, line) -> None:
     how = json.loads(adata.uns["pertscope"]["splits"]["split"])
     assert how["function"] == "split_contexts"
     assert how["held_out"] == [line]
+    assert how["fold"] == fold
 
 
 def test_named_ones(capsys) -> None:
@@ -63,6 +64,9 @@ def test_named_ones(capsys) -> None:
     assert found["a|P"] == found["c|P"] == {"test"}
     assert found["a|S"] == {""}
     assert "unused" in capsys.readouterr().out
+    how = json.loads(adata.uns["pertscope"]["splits"]["split"])
+    assert how["held_out"] == ["a", "c"]
+    assert not how.keys() & {"fold", "n_folds"}
 
 
 def test_folds_of_several() -> None:
@@ -90,6 +94,13 @@ def test_validation_keeps_perturbations_in_train() -> None:
     assert found["a|control"] == {"train", "val", "test"}
 
 
+def test_validation_that_nothing_can_be_spared_for() -> None:
+    adata = screen(contexts=("a", "b"), only=())
+    with pytest.warns(UserWarning, match="`val_fraction`=0.3, but val stays empty"):
+        ps.pp.split_contexts(adata, val_fraction=0.3)
+    assert not any(p == {"val"} for p in parts(adata).values())
+
+
 def test_effects() -> None:
     effects = ps.tl.effects(screen())
     ps.pp.split_contexts(effects, fold=1)
@@ -104,6 +115,8 @@ def test_effects() -> None:
         ({"n_folds": 1}, ValueError, "1 fold.* of 3 combination"),
         ({"n_folds": 4}, ValueError, "4 fold.* of 3 combination"),
         ({"val_fraction": 1.0}, ValueError, "`val_fraction`=1.0"),
+        ({"held_out": [{"line": "a"}], "n_folds": 3}, ValueError, "leave out `n_folds` and `fold`"),
+        ({"held_out": [{"line": "a"}], "fold": 1}, ValueError, "leave out `n_folds` and `fold`"),
         ({"held_out": [{"line": "z"}]}, ValueError, "no cells with {'line': 'z'}"),
         ({"held_out": [{"lin": "a"}]}, KeyError, "'lin' is no covariate"),
         ({"held_out": [{}]}, ValueError, "'a', 'b', 'c' are all that .* nothing is left"),

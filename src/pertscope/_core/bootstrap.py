@@ -7,20 +7,30 @@ import numpy as np
 N_RESAMPLES = 2000
 
 
+def expanded_width(n: int, confidence: float) -> float:
+    """Standard deviations of resampled means that an interval of n values reaches to each side.
+
+    ``sqrt(n / (n - 1)) t``, t the quantile of Student's distribution with n - 1 degrees of freedom:
+    it is wider than the normal distribution, and the resampled means vary too little. So far from
+    the mean of n values is their Student's interval.
+    """
+    from scipy.special import stdtrit
+
+    return float(np.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 + confidence) / 2))
+
+
 def bootstrap_interval(
     values: np.ndarray, *, confidence: float = 0.95, seed: int = 0
 ) -> tuple[float, float, float, int]:
     """Mean, lower and upper end of its bootstrap interval, and number of values.
 
-    Percentiles of the resampled means, expanded as far as Student's t is wider than the normal
-    distribution and the sample's variance is too small: tails of ``Phi(-sqrt(n / (n - 1)) t)`` in
-    place of ``(1 - confidence) / 2``, t its quantile with n - 1 degrees of freedom. Plain
-    percentiles cover too seldom where values are few (Hesterberg, The American Statistician 69,
-    2015).
+    Percentiles of the resampled means, expanded as :func:`expanded_width` says: with tails of
+    ``Phi(-width)`` in place of ``(1 - confidence) / 2``. Plain percentiles cover too seldom where
+    values are few (Hesterberg, The American Statistician 69, 2015).
 
     NaN are left out; the interval of fewer than two values is undefined.
     """
-    from scipy.special import ndtr, stdtrit
+    from scipy.special import ndtr
 
     values = values[~np.isnan(values)]
     n = len(values)
@@ -36,7 +46,6 @@ def bootstrap_interval(
             for rows in np.diff(np.linspace(0, N_RESAMPLES, 1 + -(-n // 1000)).astype(int))
         ]
     )
-    t = stdtrit(n - 1, (1 + confidence) / 2)
-    tail = 100 * ndtr(-np.sqrt(n / (n - 1)) * t)
+    tail = 100 * ndtr(-expanded_width(n, confidence))
     low, high = np.percentile(means, [tail, 100 - tail])
     return mean, float(low), float(high), n

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
     from pertscope._core.conditions import Conditions
 
-TRAIN_MEAN, TRAIN_DRAW, NO_CHANGE = "train_mean", "train_draw", "no_change"
+TRAIN_MEAN, NO_CHANGE = "train_mean", "no_change"
+TRAIN_MODE, TRAIN_DRAW = "train_mode", "train_draw"
 RANDOM, IDEALISED = "random", "idealised"
-PLAIN_BOUNDS = (TRAIN_MEAN, TRAIN_DRAW, NO_CHANGE)
+OF_LABELS = (TRAIN_MODE, TRAIN_DRAW)
+"""Bounds of labels alone."""
+PLAIN_BOUNDS = (TRAIN_MEAN, NO_CHANGE, *OF_LABELS)
 """Bounds that nothing is fitted for; predictions have their names."""
 BOUNDS = (*PLAIN_BOUNDS, RANDOM, IDEALISED)
 
@@ -48,11 +51,15 @@ def perturbation_folds(
 
     Raises
     ------
+    TypeError
+        If the number of folds is no integer.
     ValueError
         If there are fewer than two folds, or fewer perturbations than folds; or if two labels stand
         for one perturbation, which could then be on both sides.
     """
     names = sorted({p for parts in conditions.components for p in parts})
+    if not isinstance(n_folds, (int, np.integer)):
+        raise TypeError(f"`n_folds`={n_folds!r} must be an integer.")
     if not 2 <= n_folds <= len(names):
         raise ValueError(
             f"`n_folds`={n_folds} must be at least 2 and at most the {len(names)} perturbations."

@@ -37,8 +37,10 @@ def embedding_similarity(
     principal components, at most `n_components` and less than half as many as perturbations, whose
     left singular vectors are U and V. Canonical correlations are the singular values of ``U' V``;
     the similarity is their mean over the smaller number of components. It is 1 if one embedding is
-    a linear function of the other. Few perturbations and many components are alike by chance:
-    ``chance`` is the mean of 20 permutations of the perturbations of one.
+    a linear function of the other and both have no more dimensions than components are taken; of
+    more dimensions, the first components need not be the same ones. Few perturbations and many
+    components are alike by chance: ``chance`` is the mean of 20 permutations of the perturbations
+    of one.
 
     Parameters
     ----------

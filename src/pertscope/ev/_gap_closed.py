@@ -34,7 +34,8 @@ def gap_closed(
     over conditions: ``gap_closed = (s - f) / (c - f)``; ``gain = f - s`` where lower is better,
     ``s - f`` where higher is. Both are given for all conditions together, for each combination of
     covariates, and for each fold of :func:`pertscope.tl.cross_validate` within it, with bootstrap
-    intervals over perturbations: floor, ceiling and prediction are resampled together.
+    intervals over perturbations: floor, ceiling and prediction are resampled together. Where fewer
+    than ten samples lie in a tail, an interval is no narrower than Student's.
 
     A prediction beats the floor if the interval of its gain lies above 0. Of many embeddings that
     say nothing some would do so by luck: these intervals hold for all predictions together, each
@@ -53,7 +54,8 @@ def gap_closed(
     metric
         Name of a metric with one value per condition.
     floor
-        Prediction that is the floor, such as the bound ``"train_mean"``.
+        Prediction that is the floor, such as the bound ``"train_mean"``; for metrics of labels
+        ``"train_mode"``.
     ceiling
         What :func:`pertscope.ev.ceiling` wrote: its key in ``.uns``, or, for a screen of effects,
         the table of the screen of cells they were made from, ``cells.uns["ceiling"]``; taken is
@@ -73,8 +75,9 @@ def gap_closed(
     and summary: ``prediction``, the covariates and ``fold`` (``"(all)"`` where they are taken
     together), ``metric``, ``floor_name``, ``summary`` (``"mean"``, ``"median"``; categorical),
     ``value``, ``floor``, ``ceiling``, ``gap_closed``, ``ci_low``, ``ci_high``, ``gain``,
-    ``gain_low``, ``gain_high`` (float64), ``beats_floor`` (bool), ``rank`` among the predictions of
-    the table, 1 for the best (float64), ``n_conditions`` (int64). ``gap_closed`` is NaN where the
+    ``gain_low``, ``gain_high`` (float64), ``beats_floor`` (bool), ``rank`` among the predictions
+    that were judged on all of these conditions, 1 for the best (float64), NaN for others,
+    ``n_conditions`` (int64). ``gap_closed`` is NaN where the
     ceiling is no better than the floor, its interval where that is not sure.
 
     Raises
@@ -89,7 +92,8 @@ def gap_closed(
     Warns
     -----
     UserWarning
-        If conditions have no ceiling: they are left out.
+        If conditions have no ceiling: they are left out; or if predictions lack conditions that
+        others have: they are not ranked there.
 
     References
     ----------

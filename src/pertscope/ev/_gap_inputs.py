@@ -15,6 +15,7 @@ from pertscope._core.messages import listed, nearest
 from pertscope._core.score_tables import score_tables
 from pertscope._core.screen import Screen
 from pertscope.ev._bounds import QUANTILE as ERROR_QUANTILE
+from pertscope.ev._ceiling import QUANTILE
 from pertscope.ev._metrics import METRICS, full_names, higher_is_better
 from pertscope.ev._score import lay_out
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-QUANTILE = "quantile"
 BA_ATE, EFFECT = "ba_ate", "effect"
 
 

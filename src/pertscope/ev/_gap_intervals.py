@@ -10,11 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pertscope._core.bootstrap import expanded_width
+
 MEAN, MEDIAN = "mean", "median"
 SUMMARIES = (MEAN, MEDIAN)
 N_RESAMPLES = 4000
 PER_BLOCK = 200
 """Samples that are held at once."""
+LEAST_BEYOND = 10
+"""Samples in a tail that it takes to say where it begins."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +69,26 @@ def interval(
 ) -> Interval:
     """Percentiles of bootstrap samples ``(samples, predictions)``, expanded for few units.
 
-    As :func:`pertscope._core.bootstrap.bootstrap_interval` has it. Of fewer than two units, and
-    where samples are undefined more often than a tail of the interval, it is NaN.
+    As :func:`pertscope._core.bootstrap.bootstrap_interval` has it. Where fewer than ten samples lie
+    in a tail, as with a confidence that is shared among many predictions, they may be too near: it
+    reaches at least as far as ``observed +- width sd(samples)``, with the width of
+    :func:`pertscope._core.bootstrap.expanded_width`; of a mean that is Student's interval. Of fewer
+    than two units, and where samples are undefined more often than a tail of the interval, it is
+    NaN.
     """
-    from scipy.special import ndtr, stdtrit
+    from scipy.special import ndtr
 
     none = np.full(len(observed), np.nan)
     if n_units < 2:
         return Interval(observed, none, none)
-    t = stdtrit(n_units - 1, (1 + confidence) / 2)
-    tail = float(ndtr(-np.sqrt(n_units / (n_units - 1)) * t))
+    width = expanded_width(n_units, confidence)
+    tail = float(ndtr(-width))
     unsure = np.isnan(samples).mean(axis=0) > tail
     known = np.where(np.isnan(samples), observed, samples)
     low, high = np.quantile(known, [tail, 1 - tail], axis=0)
+    if tail * len(samples) < LEAST_BEYOND:
+        reach = width * known.std(axis=0)
+        low, high = np.minimum(low, observed - reach), np.maximum(high, observed + reach)
     return Interval(observed, np.where(unsure, np.nan, low), np.where(unsure, np.nan, high))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,13 +21,8 @@ if TYPE_CHECKING:
 
     from pertscope.ev._gap_inputs import Scored
 
-SUMMARY, GAP_CLOSED, GAIN, BEATS_FLOOR, RANK = (
-    "summary",
-    "gap_closed",
-    "gain",
-    "beats_floor",
-    "rank",
-)
+SUMMARY, GAP_CLOSED, GAIN = "summary", "gap_closed", "gain"
+BEATS_FLOOR, RANK, N_CONDITIONS = "beats_floor", "rank", "n_conditions"
 NUMBERS = (
     *(keys.VALUE, keys.FLOOR, keys.CEILING),
     *(GAP_CLOSED, "ci_low", "ci_high"),
@@ -61,7 +57,7 @@ class Gap:
     def judge(
         self, values: pd.DataFrame, ceiling: np.ndarray | None, units: np.ndarray
     ) -> pd.DataFrame:
-        """One row per prediction and summary.
+        """One row per prediction and summary; only those that have all conditions are ranked.
 
         Parameters
         ----------
@@ -87,8 +83,9 @@ class Gap:
             columns = np.column_stack([*bounds, values[names].to_numpy()[rows]])
             parts.append(self._judge_known(columns, names, units[rows], len(bounds)))
         table = pd.concat(parts, ignore_index=True)
-        table[RANK] = table.groupby(SUMMARY)[keys.VALUE].rank(ascending=self.sign < 0)
-        table = table.astype({"n_conditions": np.int64, BEATS_FLOOR: bool})
+        table = table.astype({N_CONDITIONS: np.int64, BEATS_FLOOR: bool})
+        whole = table[table[N_CONDITIONS] == table[N_CONDITIONS].max()]
+        table[RANK] = whole.groupby(SUMMARY)[keys.VALUE].rank(ascending=self.sign < 0)
         place = {name: i for i, name in enumerate(values.columns)}
         order = table[keys.PREDICTION].map(place).to_numpy()
         return table.iloc[np.argsort(order, kind="stable")]
@@ -97,7 +94,7 @@ class Gap:
         self, columns: np.ndarray, names: list[str], units: np.ndarray, n_bounds: int
     ) -> pd.DataFrame:
         """Rows of predictions, from columns floor, ceiling if there is one, and predictions."""
-        start = {"n_conditions": len(columns), BEATS_FLOOR: False, **dict.fromkeys(NUMBERS, np.nan)}
+        start = {N_CONDITIONS: len(columns), BEATS_FLOOR: False, **dict.fromkeys(NUMBERS, np.nan)}
         if not len(columns):
             rows = [{keys.PREDICTION: n, SUMMARY: s, **start} for n in names for s in SUMMARIES]
             return pd.DataFrame(rows)
@@ -131,7 +128,13 @@ class Gap:
 
 
 def gap_table(scored: Scored, ceiling: np.ndarray | None, gap: Gap, metric: str) -> pd.DataFrame:
-    """Rows of all combinations of covariates, folds, predictions and summaries."""
+    """Rows of all combinations of covariates, folds, predictions and summaries.
+
+    Warns
+    -----
+    UserWarning
+        If predictions lack conditions that others have: they are not ranked there.
+    """
     units = pd.factorize(scored.table[keys.PERTURBATION])[0]
     covariates = list(scored.table.columns[:-2])
     parts = []
@@ -141,8 +144,16 @@ def gap_table(scored: Scored, ceiling: np.ndarray | None, gap: Gap, metric: str)
         )
         parts.append(part.assign(**where, **{keys.METRIC: metric, keys.FLOOR_NAME: gap.floor}))
     table = pd.concat(parts, ignore_index=True)
+    unranked = table.loc[table[RANK].isna(), keys.PREDICTION].unique()
+    if len(unranked):
+        warnings.warn(
+            f"{len(unranked)} prediction(s) were not judged on all conditions that others were, "
+            f"and have no rank there: {listed(unranked)}.",
+            UserWarning,
+            stacklevel=3,
+        )
     first = [keys.PREDICTION, *covariates, keys.FOLD, keys.METRIC, keys.FLOOR_NAME, SUMMARY]
-    table = table[[*first, *NUMBERS, BEATS_FLOOR, RANK, "n_conditions"]]
+    table = table[[*first, *NUMBERS, BEATS_FLOOR, RANK, N_CONDITIONS]]
     for column in first:
         table[column] = pd.Categorical(table[column], categories=table[column].unique())
     table.index = table.index.astype(str)

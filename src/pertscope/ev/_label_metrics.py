@@ -41,7 +41,9 @@ def label_metrics(
         Registered screen of labels (:func:`pertscope.tl.deg_labels`) with predictions of them. For
         labels that tests find in a screen of cells see :func:`pertscope.ev.deg_metrics`.
     predictions
-        Names of the predictions to score; all by default.
+        Names of the predictions to score; all by default. The bound ``"train_mean"`` of
+        :func:`pertscope.tl.cross_validate` is no label, and is refused by its name: the one of
+        labels is ``"train_mode"``.
     metrics
         Names as above.
     split
@@ -79,7 +81,7 @@ def label_metrics(
     >>> table = pd.DataFrame(np.random.default_rng(0).random((12, 3)), index=genes)
     >>> ps.pp.add_perturbation_embedding(labels, table, "mine")  # doctest: +ELLIPSIS
     mine: ...
-    >>> ps.tl.cross_validate(labels, "logistic", "mine", bounds=["train_draw"])
+    >>> ps.tl.cross_validate(labels, "logistic", "mine", bounds=["train_mode"])
     >>> ps.ev.label_metrics(labels, split=None)
     >>> ps.get.scores(labels)["mean"].columns.tolist()
     ['macro_f1_label', 'macro_f1_per_gene_label']

@@ -130,3 +130,10 @@ def require_positive(**numbers: int | None) -> None:
     for name, value in numbers.items():
         if value is not None and value < 1:
             raise ValueError(f"`{name}`={value} must be positive.")
+
+
+def require_share(**numbers: float) -> None:
+    """Refuse shares that are not at least 0 and below 1."""
+    for name, value in numbers.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"`{name}`={value} must be at least 0 and below 1.")

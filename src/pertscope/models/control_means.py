@@ -26,7 +26,7 @@ def context_names(conditions: Conditions) -> np.ndarray:
     return names[conditions.context]
 
 
-def control_means(adata: AnnData, screen: Screen) -> tuple[np.ndarray, np.ndarray]:
+def controls_by_context(adata: AnnData, screen: Screen) -> tuple[np.ndarray, np.ndarray]:
     """Mean training control of each combination of covariates that has any.
 
     A screen of effects (:func:`pertscope.tl.effects`) holds it in a layer: its rows of controls

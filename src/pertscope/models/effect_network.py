@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,7 +13,6 @@ import torch
 from pertscope._core.conditions import screen_conditions
 from pertscope._core.keys import TEST, TRAIN, VAL
 from pertscope._core.splits import split_of
-from pertscope._core.unseen import applies_any
 from pertscope.models.base import ResponseModel
 from pertscope.models.checks import require_positive
 from pertscope.models.control_means import context_names
@@ -20,12 +20,12 @@ from pertscope.models.descent import descend
 from pertscope.models.epochs import device_of
 from pertscope.models.isolation import own_random_state
 from pertscope.models.part_effects import part_effects
+from pertscope.models.validation_conditions import validation_conditions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pertscope._core.conditions import Conditions
-    from pertscope.models.part_effects import PartEffects
     from pertscope.nn.effect_module import EffectModule
 
 FALLBACK, WEIGHTS = "mean.", "module."
@@ -37,8 +37,8 @@ class EffectNetwork(ResponseModel):
 
     Trains on the effects of the training conditions of all covariates at once, as
     :class:`pertscope.models.effect_model.EffectModel` reads them: each cell once. Conditions of
-    which the network knows nothing are left out in training, and are predicted by the mean effect
-    of their covariates in train and val.
+    which the network knows nothing are left out in training, and are predicted by the mean training
+    effect of their covariates.
 
     A subclass says what is fixed before training, builds the module, and says what it sees of a
     condition.
@@ -46,6 +46,7 @@ class EffectNetwork(ResponseModel):
 
     affine: ClassVar[bool] = True
     module: EffectModule
+    _accelerator: str = "auto"
 
     def __init__(self, adata: Any, *, seed: int, **settings: Any) -> None:
         super().__init__(adata, seed=seed, **settings)
@@ -68,7 +69,8 @@ class EffectNetwork(ResponseModel):
 
         It is validated on the val part. Where there is none, on a share of the training conditions,
         which weights do not learn from: those of some perturbations; or any, where the test part
-        applies no perturbation that is unseen. Called again it begins anew.
+        applies no perturbation that is unseen. One-hot perturbations are all trained on: of theirs,
+        conditions whose perturbations others apply. Called again it begins anew.
 
         Parameters
         ----------
@@ -105,21 +107,23 @@ class EffectNetwork(ResponseModel):
                 f"{warmup_epochs} not negative, `val_fraction`={val_fraction} between 0 and 1."
             )
         device = device_of(accelerator)
+        self._accelerator = accelerator
         found = part_effects(self.adata, self.screen, self.genes, (TRAIN, VAL))
+        in_train, held_out = found.part == TRAIN, self._held_out()
+        self._require_known(found.conditions.take(np.flatnonzero(in_train)), held_out)
         known = self._known(found.conditions)
-        self._require_known(found, known, self._held_out())
-        in_val = found.part == VAL
-        if not (in_val & known).any():
-            in_val = self._validated(found.conditions, val_fraction)
-        rows, val = np.flatnonzero(known & ~in_val), np.flatnonzero(known & in_val)
-        if not len(rows) or not len(val):
-            raise ValueError(
-                f"{np.count_nonzero(known)} condition(s) of which {type(self).__name__} knows "
-                "something are too few to train on some and to validate on others."
-            )
+        rows, val = np.flatnonzero(known & in_train), np.flatnonzero(known & ~in_train)
+        if not len(val):
+            rows, val = self._shared_out(found.conditions, rows, val_fraction)
         train = found.conditions.take(rows)
-        self._means = _means_by_context(found.conditions, found.effects)
-        self._fixed = self._fix(train)
+        fixed = self._fix(train)
+        self.is_trained, self.history = False, pd.DataFrame()
+        self._fixed = fixed
+        self._means = _means_by_context(
+            found.conditions.take(np.flatnonzero(in_train)), found.effects[in_train]
+        )
+        predicted = np.flatnonzero(self._predictable(held_out))
+        self._inputs(held_out.take(predicted))  # refuses before it trains what it cannot predict
         effects = found.effects.astype(np.float32)
         with own_random_state(self.settings["seed"]):
             self.module = self._build(torch.from_numpy(effects[rows].mean(axis=0)))
@@ -142,10 +146,17 @@ class EffectNetwork(ResponseModel):
 
     @abstractmethod
     def _known(self, conditions: Conditions) -> np.ndarray:
-        """Whether the network knows anything of each condition, bool ``(conditions,)``."""
+        """Whether there is anything to tell the network of each condition, bool ``(conditions,)``.
+
+        Before training.
+        """
 
     @abstractmethod
-    def _require_known(self, found: PartEffects, known: np.ndarray, held_out: Conditions) -> None:
+    def _predictable(self, conditions: Conditions) -> np.ndarray:
+        """Which of them it can predict from what was fixed in training, bool ``(conditions,)``."""
+
+    @abstractmethod
+    def _require_known(self, train: Conditions, held_out: Conditions) -> None:
         """Say once which conditions to train on or to predict are not known, or refuse."""
 
     @abstractmethod
@@ -169,22 +180,32 @@ class EffectNetwork(ResponseModel):
         there = np.unique(every.codes[np.isin(split_of(self.adata, every), (VAL, TEST))])
         return every.take(there[~every.is_control[there]])
 
-    def _validated(self, conditions: Conditions, fraction: float) -> np.ndarray:
-        """Which training conditions are validated on, bool ``(conditions,)``."""
-        rng = np.random.default_rng(self.settings["seed"])
-        seen = {p for parts in conditions.components for p in parts}
-        held_out = self._held_out().components
-        if held_out and seen.issuperset(p for parts in held_out for p in parts):
-            chosen = np.zeros(len(conditions), dtype=bool)
-            n = max(1, round(fraction * len(conditions)))
-            chosen[rng.permutation(len(conditions))[:n]] = True
-            return chosen
-        names = sorted(seen)
-        n = max(1, round(fraction * len(names)))
-        return applies_any(conditions, [names[i] for i in rng.permutation(len(names))[:n]])
+    def _shared_out(
+        self, conditions: Conditions, rows: np.ndarray, fraction: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows to train on and rows to validate on, of those to train on alone."""
+        one_hot = self.vocabulary.embedding is None
+        seed, held_out = self.settings["seed"], self._held_out()
+        chosen = validation_conditions(
+            conditions.take(rows), held_out, fraction, one_hot=one_hot, seed=seed
+        )
+        if chosen.any():
+            return rows[~chosen], rows[chosen]
+        if one_hot and len(rows):
+            warnings.warn(
+                "nothing can be spared to validate on: train applies each one-hot perturbation "
+                "once. Training stops by the error on the training conditions themselves.",
+                UserWarning,
+                stacklevel=3,
+            )
+            return rows, rows
+        raise ValueError(
+            f"{len(rows)} condition(s) of which {type(self).__name__} knows something are too few "
+            "to train on some and to validate on others."
+        )
 
     def _respond(self, x0: np.ndarray, conditions: Conditions) -> Iterator[np.ndarray]:
-        known = self._known(conditions)
+        known = self._predictable(conditions)
         places = {str(name): i for i, name in enumerate(self._means["contexts"])}
         rows = iter(zip(*self._inputs(conditions.take(np.flatnonzero(known))), strict=True))
         for i, context in enumerate(context_names(conditions)):

@@ -59,18 +59,19 @@ def part_effects(
     for i, part in enumerate(parts):
         here = (of_cell == part) & ~of_control
         codes[here] = every.codes[here] + i * n
-    x = matrix_of(adata, screen.layer)
-    found = moments(x, codes, n * len(parts), names=list(genes))
-    rows = np.flatnonzero((found.n > 0) & ~np.tile(every.is_control, len(parts)))
-    chosen = rows % n
+    used, place = np.unique(codes[codes >= 0], return_inverse=True)
+    codes[codes >= 0] = place  # memory goes with the conditions that there are in these parts
+    found = moments(matrix_of(adata, screen.layer), codes, len(used), names=list(genes))
+    rows = np.flatnonzero(~every.is_control[used % n])
+    chosen = used[rows] % n
     controls = every.matched_controls(chosen)
-    lost = found.n[controls] == 0
+    lost = ~np.isin(controls, used)
     if lost.any():
         raise ValueError(
             f"there are no cells of {listed(every.index[np.unique(controls[lost])])} in "
             f"'train', which {listed(every.index[chosen[lost]])} are compared with: "
             "split again."
         )
-    effects = found.mean[rows] - found.mean[controls]
-    of_row = np.array(list(parts), dtype=object)[rows // n]
+    effects = found.mean[rows] - found.mean[np.searchsorted(used, controls)]
+    of_row = np.array(list(parts), dtype=object)[used[rows] // n]
     return PartEffects(every.take(chosen), effects, of_row)

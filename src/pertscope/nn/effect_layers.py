@@ -1,4 +1,4 @@
-"""The perceptron of heads that predict effects."""
+"""Perceptrons of networks that predict effects."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+def gelu_layers(widths: Sequence[int]) -> nn.Sequential:
+    """Linear layers from each width to the next, with GELU between them."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(widths):
+        layers += [nn.Linear(n_in, n_out), nn.GELU()]
+    return nn.Sequential(*layers[:-1])
+
+
 def effect_layers(n_in: int, n_out: int, n_hidden: Sequence[int]) -> nn.Sequential:
-    """Linear -> GELU for each of the widths, then Linear, which says zero before it is trained."""
-    widths = [n_in, *n_hidden]
-    found: list[nn.Module] = []
-    for a, b in pairwise(widths):
-        found += [nn.Linear(a, b), nn.GELU()]
-    last = nn.Linear(widths[-1], n_out)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
-    return nn.Sequential(*found, last)
+    """:func:`gelu_layers`, of which the last says zero before it is trained."""
+    layers = gelu_layers([n_in, *n_hidden, n_out])
+    for weights in layers[-1].parameters():
+        nn.init.zeros_(weights)
+    return layers

@@ -59,9 +59,15 @@ class FineTuningModule(EffectModule):
         self._prepared: dict[int, Tensor] = {}
 
     def train(self, mode: bool = True) -> Self:
-        """Switch between training and prediction; what was made of the controls is forgotten."""
+        """Switch between training and prediction; what was made of the controls is forgotten.
+
+        An encoder of which no weight is trained always predicts: its averages would move otherwise.
+        """
         self._prepared = {}
-        return super().train(mode)
+        super().train(mode)
+        if not any(weights.requires_grad for weights in self.encoder.parameters()):
+            self.encoder.eval()
+        return self
 
     def outputs(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Effects ``(conditions, predicted genes)``, and no further loss.

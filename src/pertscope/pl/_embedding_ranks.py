@@ -43,7 +43,8 @@ def embedding_ranks(
 
     A point is the rank of a prediction in one fold of one combination of covariates, 1 for the
     best; a box goes over the middle half of them, a line marks the median. Bounds are grey. The
-    smallest median, then mean, is at the top.
+    smallest median, then mean, is at the top. What was not ranked in all of them, since it was not
+    judged on the same conditions, is left out.
 
     Parameters
     ----------
@@ -101,7 +102,7 @@ def embedding_ranks(
     )
     ranks = rows.groupby(keys.PREDICTION)[RANK].apply(np.asarray)
     ranks = ranks.map(lambda r: r[~np.isnan(r)])
-    ranks = ranks[ranks.map(len) > 0]
+    ranks = ranks[ranks.map(len) == ranks.map(len).max()]
     order = pd.DataFrame({"median": ranks.map(np.median), "mean": ranks.map(np.mean)})
     names = list(order.sort_values(["median", "mean"], ascending=False, kind="stable").index)
     of = modalities(names, modality)

@@ -11,7 +11,6 @@ from pertscope._core.unseen import is_bound
 from pertscope.ev._gap_intervals import SUMMARIES
 from pertscope.ev._gap_table import BEATS_FLOOR, GAIN, GAP_CLOSED, RANK, SUMMARY, of_all
 from pertscope.ev._score import EVERY
-from pertscope.pl._style import direction
 from pertscope.pl._tables import judged_table
 
 if TYPE_CHECKING:
@@ -32,7 +31,8 @@ class GapRows:
     floor
         Name of the floor.
     candidates
-        Predictions that are no bounds, the best first, by all conditions.
+        Predictions that are no bounds, the best first, by all conditions; those without a rank are
+        last.
     whole
         Combination of covariates -> its rows over all folds, indexed by prediction.
     folds
@@ -64,9 +64,8 @@ def gap_rows(adata: AnnData, key: str, summary: str) -> GapRows:
     covariates = texts[1 : texts.index(FOLD)]
     rows = table[table[SUMMARY] == summary]
     metric, floor = str(rows[keys.METRIC].iloc[0]), str(rows[keys.FLOOR_NAME].iloc[0])
-    overall = of_all(rows, summary).set_index(keys.PREDICTION)[keys.VALUE]
-    overall = overall.sort_values(ascending=not direction(metric), kind="stable")
-    candidates = [p for p in overall.index if not is_bound(p) and p != floor]
+    ranked = of_all(rows, summary).sort_values(RANK, kind="stable")[keys.PREDICTION]
+    candidates = [p for p in ranked if not is_bound(p) and p != floor]
     if not candidates:
         raise ValueError(f"`.uns[{key!r}]` holds only bounds: there is nothing to show.")
     where = rows[covariates].agg("|".join, axis=1) if covariates else rows[FOLD].map(lambda _: "")

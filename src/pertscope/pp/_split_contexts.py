@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from pertscope._core.conditions import screen_conditions
 from pertscope._core.keys import TEST, VAL
 from pertscope._core.messages import listed
 from pertscope._core.screen import Screen
+from pertscope._core.spare import spare_conditions
 from pertscope._core.splits import CONTEXTS, UNUSED, write_split
 from pertscope.pp._split_custom import matching_contexts
 
@@ -48,7 +50,7 @@ def split_contexts(
         Without `held_out`: into how many folds the combinations of covariates are dealt at random;
         by default each is one, and is left out alone.
     fold
-        The one that is test, counted from 0.
+        Without `held_out`: the one that is test, counted from 0.
     val_fraction
         Share of the other conditions that go to val, of perturbations that train still sees.
         Networks on cells stop by them.
@@ -68,8 +70,13 @@ def split_contexts(
     KeyError
         If the screen is not registered, or a mapping names something that is no covariate.
     ValueError
-        If the screen has no covariates, or no cells match a mapping; if there is no such fold; or
-        if nothing is left to train on.
+        If the screen has no covariates, or no cells match a mapping; if there is no such fold, or
+        folds go with `held_out`; or if nothing is left to train on.
+
+    Warns
+    -----
+    UserWarning
+        If val stays empty, since train applies no perturbation twice.
 
     References
     ----------
@@ -89,6 +96,8 @@ def split_contexts(
     if not 0 <= val_fraction < 1:
         raise ValueError(f"`val_fraction`={val_fraction} must be at least 0 and below 1.")
     if held_out is not None:
+        if n_folds is not None or fold != 0:
+            raise ValueError("`held_out` says what is test: leave out `n_folds` and `fold`.")
         contexts = matching_contexts(conditions, held_out, "held_out")
     else:
         contexts = _fold(conditions, n_folds, fold, seed)
@@ -101,7 +110,14 @@ def split_contexts(
             "holds: nothing is left to train on."
         )
     drawn = np.random.default_rng([seed, 2]).permutation(others)
-    parts = dict.fromkeys(_droppable(conditions, drawn, val_fraction), VAL)
+    parts = dict.fromkeys(spare_conditions(conditions, drawn, val_fraction), VAL)
+    if val_fraction and not parts:
+        warnings.warn(
+            f"`val_fraction`={val_fraction}, but val stays empty: no condition can be spared, "
+            "since train applies each perturbation once.",
+            UserWarning,
+            stacklevel=2,
+        )
     trained = np.setdiff1d(others, list(parts))
     seen = {p for i in trained for p in conditions.components[i]}
     for i in np.flatnonzero(tested):
@@ -115,11 +131,10 @@ def split_contexts(
         how={
             "function": "split_contexts",
             "held_out": ["|".join(conditions.contexts[i]) for i in contexts],
-            "n_folds": n_folds,
-            "fold": fold,
             "val_fraction": val_fraction,
             "train_control_fraction": train_control_fraction,
-        },
+        }
+        | ({"n_folds": n_folds, "fold": fold} if held_out is None else {}),
         held_out=CONTEXTS,
     )
 
@@ -140,20 +155,3 @@ def _fold(conditions: Conditions, n_folds: int | None, fold: int, seed: int) -> 
     if n_folds is None:  # in their order: the fold says which one is left out
         return there[[fold]]
     return np.sort(np.random.default_rng(seed).permutation(there)[fold::n])
-
-
-def _droppable(conditions: Conditions, drawn: np.ndarray, fraction: float) -> list[int]:
-    """Of conditions in the order they were drawn, a share whose perturbations others apply."""
-    times: dict[str, int] = {}
-    for i in drawn:
-        for p in conditions.components[i]:
-            times[p] = times.get(p, 0) + 1
-    chosen: list[int] = []
-    wanted = max(round(fraction * len(drawn)), int(fraction > 0))
-    for i in drawn:
-        parts = conditions.components[i]
-        if len(chosen) < wanted and all(times[p] > 1 for p in parts):
-            chosen.append(int(i))
-            for p in parts:
-                times[p] -= 1
-    return chosen

@@ -12,24 +12,24 @@ from tqdm.auto import tqdm
 
 from pertscope._core.conditions import screen_conditions
 from pertscope._core.deg_labels import require_labels
-from pertscope._core.keys import FOLD, SPLITS, UNS, check_key
+from pertscope._core.keys import FOLD, SPLITS, UNS
 from pertscope._core.matrix import refuse_counts
-from pertscope._core.messages import listed
-from pertscope._core.perturbation_embedding import read_embedding
-from pertscope._core.predictions import align_prediction, store_prediction
+from pertscope._core.predictions import align_prediction, store_prediction, stored_predictions
 from pertscope._core.screen import Screen, require_actual
 from pertscope._core.unseen import (
-    BOUNDS,
     NO_CHANGE,
+    OF_LABELS,
     PLAIN_BOUNDS,
     RANDOM,
     TRAIN_DRAW,
     TRAIN_MEAN,
+    TRAIN_MODE,
     perturbation_folds,
 )
 from pertscope.models.interruption import TrainingInterruptedWarning
 from pertscope.models.requests import as_prediction
-from pertscope.tl._fold_learners import JOINED, Regression, learner
+from pertscope.tl._compared import compared
+from pertscope.tl._fold_learners import Regression, learner
 from pertscope.tl._out_of_fold import fold_column, read_folds
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def cross_validate(
     model: str = "knn",
     embeddings: str | Sequence[str | Sequence[str]] = (),
     *,
-    bounds: Sequence[str] = (),
+    bounds: str | Sequence[str] = (),
     n_folds: int = 5,
     alias: Mapping[str, str] | None = None,
     seed: int = 0,
@@ -81,14 +81,16 @@ def cross_validate(
         networks stop.
     embeddings
         Names of the embeddings (:func:`pertscope.pp.add_perturbation_embedding`); several in a list
-        of their own, ``["a", ["a", "b"]]``, are joined and called ``"a+b"``.
+        of their own, ``["a", ["a", "b"]]``, are joined and called ``"a+b"``. Names that would make
+        a prediction read as a bound, such as ``"random"``, are refused.
     bounds
-        What to hold them against: ``"train_mean"``, the mean effect of the other folds, of labels
-        the most frequent one; ``"train_draw"``, of labels, one drawn from those that the gene has
-        in the other folds; ``"no_change"``; ``"random"``, vectors of 100 numbers between 0 and 1;
-        ``"idealised"``, the 100 principal components of all effects, those to predict among them,
-        as they are. The latter two are embeddings of the regressor, of ``"knn"`` where `model` is
-        none.
+        What to hold them against: ``"train_mean"``, the mean effect of the other folds; of labels
+        ``"train_mode"``, the most frequent one that the gene has in the other folds, and
+        ``"train_draw"``, one drawn from these; ``"no_change"``; ``"random"``, vectors of 100
+        numbers between 0 and 1; ``"idealised"``, the 100 principal components of all effects, those
+        to predict among them, as they are. The latter two are embeddings of the regressor; where
+        `model` is none, of ``"knn"`` as it is by default, and if the screen has them already, made
+        in the same folds, they stay as they are, whatever the settings.
     n_folds
         Number of folds.
     alias
@@ -106,17 +108,20 @@ def cross_validate(
     -------
     ``None``. Writes ``.obs["fold"]``, categorical, missing for controls, and for each embedding
     ``.uns["pertscope"]["predictions"][f"{key_added}_{embedding}"]``, an AnnData
-    ``(conditions, genes)``, float32; bounds are ``"train_mean"``, ``"train_draw"``,
-    ``"no_change"``, ``f"{key_added}_random"`` and ``f"{key_added}_idealised"``, or ``"knn_random"``
-    and ``"knn_idealised"``.
+    ``(conditions, genes)``, float32; bounds are ``"train_mean"``, ``"train_mode"``,
+    ``"train_draw"``, ``"no_change"``, ``f"{key_added}_random"`` and ``f"{key_added}_idealised"``,
+    or ``"knn_random"`` and ``"knn_idealised"``.
 
     Raises
     ------
     KeyError
         If the screen is not registered, or has no such embedding.
+    TypeError
+        If the number of folds is no integer, or numbers to choose from are no list.
     ValueError
         If there are fewer perturbations than folds, two labels for one perturbation, other folds in
-        ``.obs["fold"]``, or an embedding from which nothing can be learned.
+        ``.obs["fold"]``, an embedding from which nothing can be learned or whose prediction would
+        read as a bound, or too few perturbations for a network to stop by.
 
     Warns
     -----
@@ -150,15 +155,19 @@ def cross_validate(
     refuse_counts(adata, screen.layer, "`cross_validate`")
     learns = learner(model, settings, seed)
     options, prefix = learns.bound_options, model if key_added is None else key_added
-    of_bounds = prefix if isinstance(learns, Regression) else options.regressor
-    wanted = _wanted(adata, embeddings, bounds, (prefix, of_bounds))
+    regresses = isinstance(learns, Regression)
+    of_bounds = prefix if regresses else options.regressor
+    wanted = compared(adata, embeddings, bounds, (prefix, of_bounds))
     conditions = screen_conditions(adata, screen)
     of = perturbation_folds(conditions, n_folds, alias=alias, seed=seed)
     folds, control = read_folds(adata, conditions, of, n_folds)
-    if TRAIN_DRAW in bounds:
-        require_labels(folds.effects, f"effects of which {TRAIN_DRAW!r} draws one")
+    for bound in [b for b in OF_LABELS if b in wanted]:
+        require_labels(folds.effects, f"effects of which {bound!r} takes one")
     column = fold_column(conditions, folds)
     _require_same_folds(adata, column)
+    if not regresses and FOLD in adata.obs:  # bounds of other settings may be there, with scores
+        there = stored_predictions(adata).keys() - set(PLAIN_BOUNDS)
+        wanted = {k: w for k, w in wanted.items() if not isinstance(w, str) or k not in there}
     n_jobs = len(list(folds.sides()))  # refuses what has nothing to train on
     n_steps = learns.n_steps(folds)
     made: dict[str, AnnData] = {}
@@ -193,35 +202,6 @@ def cross_validate(
         store_prediction(adata, key, prediction)
 
 
-def _wanted(
-    adata: AnnData,
-    embeddings: str | Sequence[str | Sequence[str]],
-    bounds: Sequence[str],
-    prefixes: tuple[str, str],
-) -> dict[str, tuple[str, ...] | str]:
-    """Name of each prediction -> its embeddings, or its bound.
-
-    `prefixes` are what the names of embeddings begin with, and those of fitted bounds.
-    """
-    prefix, of_bounds = prefixes
-    each = [embeddings] if isinstance(embeddings, str) else embeddings
-    sources = [(e,) if isinstance(e, str) else tuple(e) for e in each]
-    for bound in bounds:
-        if bound not in BOUNDS:
-            raise ValueError(f"`bounds`: {bound!r} must be one of {BOUNDS}.")
-    for name in {name for source in sources for name in source}:
-        read_embedding(adata, name)  # refuses what is not there
-    keys = [
-        *(f"{prefix}_{JOINED.join(source)}" for source in sources),
-        *(b if b in PLAIN_BOUNDS else f"{of_bounds}_{b}" for b in bounds),
-    ]
-    twice = sorted({key for key in keys if keys.count(key) > 1})
-    if twice or not keys:
-        told = f"two would be called {listed(twice)}" if twice else "there is nothing to compare"
-        raise ValueError(f"`embeddings` and `bounds`: {told}.")
-    return dict(zip(map(check_key, keys), [*sources, *bounds], strict=True))
-
-
 def _require_same_folds(adata: AnnData, column: pd.Categorical) -> None:
     if FOLD not in adata.obs:
         return
@@ -237,6 +217,8 @@ def _bound(name: str, folds: Folds, options: RegressionOptions, step: Step) -> n
     """Effects of a bound, float32 ``(conditions, genes)``."""
     if name == TRAIN_MEAN:
         return folds.train_means()
+    if name == TRAIN_MODE:
+        return folds.train_modes()
     if name == TRAIN_DRAW:
         return folds.train_draws(options.seed)
     if name == NO_CHANGE:

@@ -12,11 +12,11 @@ import pandas as pd
 
 from pertscope._core.conditions import screen_conditions
 from pertscope._core.keys import PARTS
-from pertscope._core.messages import nearest
+from pertscope._core.messages import listed, nearest
 from pertscope._core.perturbation_embedding import read_embedding
 from pertscope._core.screen import Screen
-from pertscope._core.splits import part_of_cells
-from pertscope._core.unseen import unseen_parts
+from pertscope._core.splits import UNUSED, part_of_cells
+from pertscope._core.unseen import applies_any, unseen_parts
 from pertscope.models._registry import MODELS
 from pertscope.models.interruption import TrainingInterruptedWarning
 from pertscope.models.response._embedding_features import say_what_is_missing
@@ -37,6 +37,9 @@ EMBEDDING, SEED = "perturbation_embedding", "seed"
 NOT_SET = ("self", "adata", EMBEDDING, SEED, "on_epoch", "checkpoint", "checkpoint_seconds")
 VAL_FRACTION, TRAIN_CONTROLS = 0.2, 0.5
 """Shares of the training perturbations that networks stop by, and of controls that they see."""
+
+N_LEAST = 2
+"""Perturbations that a network takes in training, one of them val."""
 
 
 @dataclass(frozen=True)
@@ -102,31 +105,60 @@ class FoldModel:
         self, adata: AnnData, names: Sequence[str], folds: Folds, control: np.ndarray, step: Step
     ) -> np.ndarray:
         """Effects that embeddings predict out of fold, float32 ``(conditions, genes)``."""
-        sources = folds.sources([read_embedding(adata, n) for n in names])
+        if len(names) > 1 and self._needs_vectors:
+            raise ValueError(
+                f"`embeddings`: {self.model.name!r} takes one embedding, not {listed(names)} at "
+                "once; regressors and 'embedding_fusion' take several."
+            )
+        embeddings = [read_embedding(adata, n) for n in names]
+        sources = folds.sources(embeddings)
         say_what_is_missing(
             JOINED.join(names), cross_validated=(folds.conditions.index, sources.known)
         )
         chosen = names[0] if len(names) == 1 else list(names)
-        found = np.empty_like(folds.effects)
+        of, predicts, found = folds.of, np.ones(len(sources.known), bool), folds.train_means()
+        if self._needs_vectors:
+            predicts = sources.known
+            of = {p: fold for p, fold in of.items() if p in embeddings[0].place}
         for fold in range(folds.n_folds):
-            model = self._trained(adata, chosen, folds.of, fold)
-            rows = np.flatnonzero(folds.fold == fold)
-            wanted = folds.conditions.take(rows)
-            predicted = model.predict(wanted.table)[wanted.index.to_list()]
-            found[rows] = np.asarray(predicted.X) - control[rows]
+            rows = np.flatnonzero((folds.fold == fold) & predicts)
+            if len(rows):
+                model = self._trained(adata, chosen, of, fold)
+                wanted = folds.conditions.take(rows)
+                predicted = model.predict(wanted.table)[wanted.index.to_list()]
+                found[rows] = np.asarray(predicted.X) - control[rows]
             step()
         return found
+
+    @property
+    def _needs_vectors(self) -> bool:
+        """Whether it refuses what has no vector; the others know what to do with it."""
+        from pertscope.models.network import NetworkModel
+
+        return issubclass(self.model, NetworkModel)
 
     def _trained(
         self, adata: AnnData, embedding: str | list[str], folds: Mapping[str, int], fold: int
     ) -> ResponseModel:
-        """The model that learned from the other folds, as ``pp.split_unseen`` splits them."""
+        """The model that learned from the other folds, as ``pp.split_unseen`` splits them.
+
+        What applies a perturbation that is in no fold is left out.
+        """
         from pertscope.ev._task_screen import light
 
         screen = light(adata)
         conditions = screen_conditions(screen, Screen.of(screen))
         share = VAL_FRACTION if MODELS[self.model.name].network else 0.0
+        n_others = sum(of != fold for of in folds.values())
+        if share and n_others < N_LEAST:
+            raise ValueError(
+                f"fold {fold} leaves {n_others} perturbation(s), and {self.model.name!r} takes at "
+                f"least {N_LEAST}, one to learn from and one to stop by: take more `n_folds`, or "
+                "more perturbations."
+            )
         parts = unseen_parts(conditions, folds, fold, val_fraction=share, seed=self.seed)
+        lost = {p for applied in conditions.components for p in applied} - folds.keys()
+        parts |= dict.fromkeys(np.flatnonzero(applies_any(conditions, lost)).tolist(), UNUSED)
         cells = part_of_cells(
             conditions, parts, train_control_fraction=TRAIN_CONTROLS, seed=self.seed
         )

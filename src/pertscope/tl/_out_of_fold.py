@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pertscope._core.deg_labels import are_labels, most_frequent_labels
+from pertscope._core.deg_labels import most_frequent_labels
 from pertscope._core.matrix import matrix_of
 from pertscope._core.messages import listed
 from pertscope._core.moments import moments
@@ -20,6 +20,7 @@ from pertscope.models.response._regression import (
     KNN,
     RegressionOptions,
     learn_features,
+    require_learned,
 )
 
 if TYPE_CHECKING:
@@ -92,14 +93,17 @@ class Folds:
         return self._grams[context]
 
     def train_means(self) -> np.ndarray:
-        """Mean training effect for each condition, float32 ``(conditions, genes)``.
-
-        Of labels, the most frequent one.
-        """
-        found, labels = np.empty_like(self.effects), are_labels(self.effects)
+        """Mean training effect for each condition, float32 ``(conditions, genes)``."""
+        found = np.empty_like(self.effects)
         for _, train, test in self.sides():
-            y = self.effects[train]
-            found[test] = most_frequent_labels(y) if labels else y.mean(axis=0, dtype=np.float64)
+            found[test] = self.effects[train].mean(axis=0, dtype=np.float64)
+        return found
+
+    def train_modes(self) -> np.ndarray:
+        """Most frequent training label of each gene for each condition, float32."""
+        found = np.empty_like(self.effects)
+        for _, train, test in self.sides():
+            found[test] = most_frequent_labels(self.effects[train])
         return found
 
     def train_draws(self, seed: int) -> np.ndarray:
@@ -147,11 +151,7 @@ class Folds:
             return "chosen" in learned
 
         each = zip(self.sides(), self._features(sources, options), strict=True)
-        if not any(in_threads(one, ((*side, features) for side, features in each))):
-            raise ValueError(
-                f"nothing can be learned from {name!r}: no two training perturbations of the same "
-                "covariates have vectors that differ."
-            )
+        require_learned(name, in_threads(one, ((*side, features) for side, features in each)))
         return found
 
     def _features(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from pertscope._core.keys import CONTROL_MEAN
+from pertscope._core.matrix import dense_rows, matrix_of
 from pertscope.models.epochs import device_of, train_epochs
 from pertscope.models.isolation import own_random_state
 from pertscope.nn.gene_encoder import GeneEncoder
@@ -14,11 +16,48 @@ from pertscope.nn.gene_encoder import GeneEncoder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from anndata import AnnData
+
+    from pertscope._core.screen import Screen
+
 VAL_SHARE = 0.1
 HIDDEN = 0.3
 """Share of the genes of a cell that is hidden."""
 MAX_CELLS = 20_000
 """Cells that are enough."""
+
+
+def cells_to_encode(
+    adata: AnnData, screen: Screen, controls: np.ndarray, *, most: int = MAX_CELLS, seed: int
+) -> np.ndarray:
+    """Control cells to train an encoder on, float32 ``(cells, genes)``.
+
+    Parameters
+    ----------
+    adata
+        Screen of cells.
+    screen
+        Its registration.
+    controls
+        Rows of the control cells.
+    most
+        Most of them, drawn at random.
+    seed
+        Seed of the draw.
+
+    Raises
+    ------
+    ValueError
+        If the screen holds effects, not cells.
+    """
+    if CONTROL_MEAN in adata.layers:
+        raise ValueError(
+            "a screen of effects has no control cells to train an encoder on: call "
+            "`ps.tl.train_gene_encoder` on the cells, and pass what it returns as `encoder`."
+        )
+    if len(controls) > most:
+        controls = np.sort(np.random.default_rng(seed).choice(controls, most, replace=False))
+    return np.asarray(dense_rows(matrix_of(adata, screen.layer), controls), np.float32)
 
 
 def train_masked(

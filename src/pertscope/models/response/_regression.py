@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +35,14 @@ from pertscope.models.response._neighbor_regression import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 KNN, LINEAR, MLP, LOGISTIC = "knn", "linear", "mlp", "logistic"
 PENALISED = ("ridge", "lasso", "elastic_net")
 CONCAT, STACK = "concat", "stack"
 REGRESSORS = (KNN, *PENALISED, LINEAR, MLP, LOGISTIC)
+PENALTIES = (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)
+LOGISTIC_PENALTIES = (1e-7, 1e-5, 1e-3, 0.1, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,7 @@ class RegressionOptions:
     n_neighbors: Sequence[int] = (20, 40, 60, 80, 100)
     metric: str = "l2"
     weights: str = "uniform"
-    penalties: Sequence[float] = (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)
+    penalties: Sequence[float] | None = None
     l1_ratio: float = 0.5
     n_hidden: int = 256
     n_inner_folds: int = 5
@@ -76,10 +79,9 @@ class RegressionOptions:
                 f"`join`={STACK!r} weighs effects, and {LOGISTIC!r} has labels: use {CONCAT!r}."
             )
         require_positive(n_components=self.n_components, n_hidden=self.n_hidden)
-        if not self.n_neighbors or min(self.n_neighbors) < 1:
-            raise ValueError(f"`n_neighbors`={list(self.n_neighbors)} must be positive.")
-        if not self.penalties or not min(self.penalties) > 0:
-            raise ValueError(f"`penalties`={list(self.penalties)} must be positive.")
+        _require_choices("n_neighbors", self.n_neighbors, least=1)
+        if self.penalties is not None:
+            _require_choices("penalties", self.penalties, least=np.nextafter(0, 1))
         if not 0 < self.l1_ratio <= 1:
             raise ValueError(f"`l1_ratio`={self.l1_ratio} must be above 0 and at most 1.")
         if self.n_inner_folds < 2:
@@ -95,7 +97,32 @@ class RegressionOptions:
         if self.regressor == KNN:
             most = n_train - -(-n_train // n_inner)  # outside the largest fold
             return sorted({float(min(k, most)) for k in self.n_neighbors})
-        return list(self.penalties) if self.regressor in (*PENALISED, LOGISTIC) else [0.0]
+        if self.regressor not in (*PENALISED, LOGISTIC):
+            return [0.0]
+        usual = LOGISTIC_PENALTIES if self.regressor == LOGISTIC else PENALTIES
+        return list(usual if self.penalties is None else self.penalties)
+
+
+def _require_choices(name: str, values: Sequence[float], *, least: float) -> None:
+    if isinstance(values, str) or not isinstance(values, Collection):
+        raise TypeError(f"`{name}`={values!r} must be a list of numbers to choose from.")
+    if not len(values) or not min(values) >= least:
+        raise ValueError(f"`{name}`={list(values)} must be positive.")
+
+
+def require_learned(name: str, learned: Iterable[bool]) -> None:
+    """Refuse an embedding from which no regression learned anything.
+
+    Raises
+    ------
+    ValueError
+        If there is none that did.
+    """
+    if not any(learned):
+        raise ValueError(
+            f"nothing can be learned from {name!r}: no two training perturbations of the same "
+            "covariates have vectors that differ."
+        )
 
 
 def inner_folds(n: int, n_folds: int, seed: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from pertscope.models.response._embedding_features import (
     say_what_is_missing,
 )
 from pertscope.models.response._joined_regression import fit_joined, predict_joined
-from pertscope.models.response._regression import RegressionOptions
+from pertscope.models.response._regression import RegressionOptions, require_learned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,8 @@ class EmbeddingRegression(EffectModel):
     weights
         ``"uniform"``, or ``"distance"``: neighbours count by 1 / distance.
     penalties
-        Penalties a to choose from.
+        Penalties a to choose from; by default 1e-7, 1e-5, 1e-3, 0.1 and 1 of ``"logistic"``, and
+        powers of ten from 1e-3 to 100 of the others.
     l1_ratio
         The r of ``"elastic_net"``.
     n_hidden
@@ -124,7 +125,7 @@ class EmbeddingRegression(EffectModel):
         n_neighbors: Sequence[int] = (20, 40, 60, 80, 100),
         metric: str = "l2",
         weights: str = "uniform",
-        penalties: Sequence[float] = (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0),
+        penalties: Sequence[float] | None = None,
         l1_ratio: float = 0.5,
         n_hidden: int = 256,
         n_inner_folds: int = 5,
@@ -138,16 +139,18 @@ class EmbeddingRegression(EffectModel):
             "regressor": regressor,
             "join": join,
             "n_components": n_components,
-            "n_neighbors": list(n_neighbors),
+            "n_neighbors": n_neighbors,
             "metric": metric,
             "weights": weights,
-            "penalties": list(penalties),
+            "penalties": penalties,
             "l1_ratio": l1_ratio,
             "n_hidden": n_hidden,
             "n_inner_folds": n_inner_folds,
             "seed": seed,
         }
         RegressionOptions(**settings)  # refuses what cannot be
+        for key in ("n_neighbors", "penalties"):  # as a file has them
+            settings[key] = None if settings[key] is None else list(settings[key])
         chosen = chosen if isinstance(chosen, str) else names
         super().__init__(adata, perturbation_embedding=chosen, **settings)
         found = [read_embedding(adata, name) for name in names]
@@ -204,11 +207,7 @@ class EmbeddingRegression(EffectModel):
             fit_joined, ((sources.take(rows), effects[rows], options) for rows in each)
         )
         self._learned = dict(zip(names, found, strict=True))
-        if not any("chosen" in learned for learned in found):
-            raise ValueError(
-                f"nothing can be learned from {name!r}: no two training perturbations of the same "
-                "covariates have vectors that differ."
-            )
+        require_learned(name, ("chosen" in learned for learned in found))
 
     def _held_out(self) -> Conditions:
         every = screen_conditions(self.adata, self.screen)

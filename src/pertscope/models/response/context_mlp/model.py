@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, final
 import numpy as np
 import torch
 
-from pertscope.models.checks import require_positive
-from pertscope.models.control_means import context_names, control_means, places_of
+from pertscope.models.checks import require_positive, require_share
+from pertscope.models.control_means import context_names, controls_by_context, places_of
 from pertscope.models.embedding_network import EmbeddingNetwork
 from pertscope.models.response.context_mlp.module import ContextMLPModule
 
@@ -89,6 +89,9 @@ class ContextMLP(EmbeddingNetwork):
         if context not in (CONTROLS, ONE_HOT):
             raise ValueError(f"`context`={context!r} must be {CONTROLS!r} or {ONE_HOT!r}.")
         require_positive(n_components=n_components, n_hidden=n_hidden)
+        require_share(dropout=dropout)
+        if n_layers < 0:
+            raise ValueError(f"`n_layers`={n_layers} must not be negative.")
         super().__init__(
             adata,
             perturbation_embedding=perturbation_embedding,
@@ -102,12 +105,12 @@ class ContextMLP(EmbeddingNetwork):
 
     def _fix(self, train: Conditions) -> dict[str, np.ndarray]:
         fixed = self._scales(train)
-        if self.settings["context"] == CONTROLS:
-            names, means = control_means(self.adata, self.screen)
-            trained = np.isin(names, context_names(train))
-            scores = _scores(means, trained, self.settings["n_components"])
-            fixed |= {"contexts": names, "scores": scores}
-        return fixed
+        if self.settings["context"] == ONE_HOT:
+            return fixed | self._one_hot_covariates(train)
+        names, means = controls_by_context(self.adata, self.screen)
+        trained = np.isin(names, context_names(train))
+        scores = _scores(means, trained, self.settings["n_components"])
+        return fixed | {"contexts": names, "scores": scores}
 
     def _build(self, mean: torch.Tensor) -> ContextMLPModule:
         of_controls = self.settings["context"] == CONTROLS
@@ -118,7 +121,7 @@ class ContextMLP(EmbeddingNetwork):
     def _inputs(self, conditions: Conditions) -> tuple[torch.Tensor, ...]:
         vectors, _ = self._scaled(conditions)
         if self.settings["context"] == ONE_HOT:
-            return vectors, torch.from_numpy(self.vocabulary.encode_covariates(conditions))
+            return vectors, self._covariates(conditions)
         scores = self._fixed["scores"][places_of(conditions, self._fixed["contexts"])]
         return vectors, torch.from_numpy(scores)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pertscope.nn.effect_layers import gelu_layers
 from pertscope.nn.effect_module import EffectModule, start_at_mean
 from pertscope.nn.set_attention import SetAttention
 
@@ -60,10 +59,10 @@ class FullFusionModule(EffectModule):
             SetAttention(n_dims, n_heads, dropout=dropout, gated=True) for _ in range(n_layers)
         )
         sizes = (len(mean), *CONTEXT_WIDTHS, n_dims)
-        self.encoder, self.decoder = _chain(sizes), _chain(sizes[::-1])
+        self.encoder, self.decoder = gelu_layers(sizes), gelu_layers(sizes[::-1])
         head = nn.Linear(N_HEAD, len(mean))
         start_at_mean(head, mean)
-        self.head = nn.Sequential(_chain((2 * n_dims, N_HEAD, N_HEAD)), nn.GELU(), head)
+        self.head = nn.Sequential(gelu_layers((2 * n_dims, N_HEAD, N_HEAD)), nn.GELU(), head)
 
     def outputs(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Effects of vectors, which of them there are, and places of contexts.
@@ -94,11 +93,3 @@ class FullFusionModule(EffectModule):
             error = (back(x[:, 1 + i]) - part).square().mean(dim=1)
             lost = lost + SOURCE_WEIGHT * (error * there[:, i]).sum() / n
         return effects, lost
-
-
-def _chain(sizes: tuple[int, ...]) -> nn.Sequential:
-    """Linear layers with GELU between them."""
-    layers: list[nn.Module] = []
-    for n_in, n_out in pairwise(sizes):
-        layers += [nn.Linear(n_in, n_out), nn.GELU()]
-    return nn.Sequential(*layers[:-1])

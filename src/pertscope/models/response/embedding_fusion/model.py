@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import numpy as np
 import torch
 
-from pertscope.models.checks import require_positive
-from pertscope.models.control_means import control_means, places_of
+from pertscope.models.checks import require_positive, require_share
+from pertscope.models.control_means import controls_by_context, places_of
 from pertscope.models.embedding_network import EmbeddingNetwork
 from pertscope.models.response.embedding_fusion.full_module import FullFusionModule
 from pertscope.models.response.embedding_fusion.module import FusionModule
@@ -103,6 +103,8 @@ class EmbeddingFusion(EmbeddingNetwork):
         dropout: float = 0.1,
         seed: int = 0,
     ) -> None:
+        if perturbation_embedding is None:
+            raise ValueError("`perturbation_embedding` must name the embeddings to fuse.")
         if kind not in SIZES:
             raise ValueError(f"`kind`={kind!r} must be one of {tuple(SIZES)}.")
         if covariates not in (ADDED, TOKEN):
@@ -110,6 +112,7 @@ class EmbeddingFusion(EmbeddingNetwork):
         if kind == FULL and covariates != ADDED:
             raise ValueError(f"`covariates`={covariates!r} is for `kind`={SIMPLE!r}.")
         require_positive(n_dims=n_dims, n_layers=n_layers, n_heads=n_heads)
+        require_share(dropout=dropout)
         heads = SIZES[kind]["n_heads"] if n_heads is None else n_heads
         if n_dims % heads:
             raise ValueError(f"`n_dims`={n_dims} must be a multiple of `n_heads`={heads}.")
@@ -128,11 +131,11 @@ class EmbeddingFusion(EmbeddingNetwork):
     def _fix(self, train: Conditions) -> dict[str, np.ndarray]:
         fixed = self._scales(train)
         if self.settings["kind"] == FULL:
-            names, means = control_means(self.adata, self.screen)
+            names, means = controls_by_context(self.adata, self.screen)
             centred = means - means.mean(axis=0)
             scaled = (centred / (centred.std() or 1.0)).astype(np.float32)
-            fixed |= {"contexts": names, "controls": scaled}
-        return fixed
+            return fixed | {"contexts": names, "controls": scaled}
+        return fixed | self._one_hot_covariates(train)
 
     def _build(self, mean: torch.Tensor) -> EffectModule:
         settings = self.settings
@@ -152,5 +155,4 @@ class EmbeddingFusion(EmbeddingNetwork):
         if self.settings["kind"] == FULL:
             places = places_of(conditions, self._fixed["contexts"])
             return vectors, there, torch.from_numpy(places)
-        covariates = self.vocabulary.encode_covariates(conditions)
-        return vectors, there, torch.from_numpy(covariates)
+        return vectors, there, self._covariates(conditions)

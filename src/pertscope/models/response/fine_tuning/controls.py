@@ -10,7 +10,7 @@ from pertscope._core.conditions import screen_conditions
 from pertscope._core.keys import CONTROL_MEAN, TRAIN
 from pertscope._core.matrix import dense_rows, matrix_of
 from pertscope._core.splits import split_of
-from pertscope.models.control_means import context_names, control_means
+from pertscope.models.control_means import context_names, controls_by_context
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def drawn_controls(
 
 def mean_controls(adata: AnnData, screen: Screen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The same, but one mean cell of each combination of covariates."""
-    names, means = control_means(adata, screen)
+    names, means = controls_by_context(adata, screen)
     return names, means.astype(np.float32), np.arange(len(names))
 
 

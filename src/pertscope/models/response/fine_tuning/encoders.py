@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from pertscope._core.keys import CONTROL_MEAN
+from pertscope._core.conditions import screen_conditions
+from pertscope._core.keys import TRAIN
 from pertscope._core.messages import listed
-from pertscope.models.embedding.gene_encoder import MAX_CELLS, train_masked
-from pertscope.models.response.fine_tuning.controls import drawn_controls
+from pertscope._core.splits import split_of
+from pertscope.models.embedding.gene_encoder import cells_to_encode, train_masked
 from pertscope.nn.gene_encoder import GeneEncoder
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def width_of(encoder: nn.Module, n_genes: int) -> int:
     return int(shape[2])
 
 
-def own_encoder(adata: AnnData, screen: Screen, seed: int) -> GeneEncoder:
+def own_encoder(adata: AnnData, screen: Screen, *, seed: int, accelerator: str) -> GeneEncoder:
     """An encoder trained on the training controls of a screen.
 
     Raises
@@ -80,13 +81,12 @@ def own_encoder(adata: AnnData, screen: Screen, seed: int) -> GeneEncoder:
     ValueError
         If the screen holds effects, not cells.
     """
-    if CONTROL_MEAN in adata.layers:
-        raise ValueError(
-            "a screen of effects has no control cells to train an encoder on: pass "
-            "`encoder=ps.tl.train_gene_encoder(cells)`."
-        )
-    _, cells, _ = drawn_controls(adata, screen, MAX_CELLS, seed)
-    return train_masked(cells, [str(gene) for gene in adata.var_names], seed=seed)
+    conditions = screen_conditions(adata, screen)
+    in_train = split_of(adata, conditions) == TRAIN
+    controls = np.flatnonzero(in_train & conditions.is_control[conditions.codes])
+    cells = cells_to_encode(adata, screen, controls, seed=seed)
+    genes = [str(gene) for gene in adata.var_names]
+    return train_masked(cells, genes, seed=seed, accelerator=accelerator)
 
 
 def shape_of(encoder: nn.Module) -> np.ndarray:

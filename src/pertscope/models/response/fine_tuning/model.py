@@ -11,7 +11,7 @@ import torch
 
 from pertscope._core.conditions import screen_conditions
 from pertscope.models.checks import require_positive
-from pertscope.models.control_means import context_names, places_of
+from pertscope.models.control_means import places_of
 from pertscope.models.effect_network import EffectNetwork
 from pertscope.models.response._embedding_features import say_what_is_missing
 from pertscope.models.response.fine_tuning.controls import as_seen, drawn_controls, mean_controls
@@ -27,6 +27,7 @@ from pertscope.models.response.fine_tuning.perturbed_genes import (
     gene_places,
     genes_hit,
     is_placed,
+    refuse_other_labels,
 )
 from pertscope.models.response.fine_tuning.trained_weights import WEIGHTS, free_weights
 from pertscope.nn.fine_tuning_module import EncoderMissing, FineTuningModule
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from pertscope._core.conditions import Conditions
-    from pertscope.models.part_effects import PartEffects
     from pertscope.nn.effect_module import EffectModule
 
 
@@ -166,8 +166,10 @@ class FineTuning(EffectNetwork):
         Raises
         ------
         ValueError
-            If the saved weights do not fit it.
+            If the saved weights do not fit it, or the model is not trained.
         """
+        if not self.is_trained:
+            raise ValueError("a model that is not trained takes its `encoder` when it is made.")
         width_of(encoder, len(self._encoder_genes))
         self._encoder, module = encoder, self.module
         if isinstance(module, EncoderMissing):
@@ -182,32 +184,33 @@ class FineTuning(EffectNetwork):
         return self._fixed["encoder_genes"].tolist() if self._fixed else self._genes
 
     def _known(self, conditions: Conditions) -> np.ndarray:
-        known = is_placed(conditions, self.vocabulary)
-        if self._fixed:
-            known &= np.isin(context_names(conditions), self._fixed["contexts"])
-        return known
+        return is_placed(conditions, self.vocabulary)
 
-    def _require_known(self, found: PartEffects, known: np.ndarray, held_out: Conditions) -> None:
+    def _predictable(self, conditions: Conditions) -> np.ndarray:
+        return self._known(conditions)
+
+    def _require_known(self, train: Conditions, held_out: Conditions) -> None:
+        refuse_other_labels(train, held_out, self.vocabulary)
         say_what_is_missing(
             "genes of the encoder",
-            training=(found.conditions.index, known),
+            training=(train.index, self._known(train)),
             held_out=(held_out.index, self._known(held_out)),
         )
 
     def _fix(self, train: Conditions) -> dict[str, np.ndarray]:
-        settings = self.settings
+        settings, seed = self.settings, self.settings["seed"]
+        screen = self.adata, self.screen
         if settings["encoder"] is None:
-            self._encoder = own_encoder(self.adata, self.screen, settings["seed"])
+            self._encoder = own_encoder(*screen, seed=seed, accelerator=self._accelerator)
         if self._encoder is None:
             raise ValueError(
                 "a loaded model is trained again from the encoder as it was: hand it over, "
                 "`model.attach_encoder(encoder)`."
             )
         if settings["head"] == KNOCKOUT:
-            names, cells, context = mean_controls(self.adata, self.screen)
+            names, cells, context = mean_controls(*screen)
         else:
-            most, seed = settings["max_controls"], settings["seed"]
-            names, cells, context = drawn_controls(self.adata, self.screen, most, seed)
+            names, cells, context = drawn_controls(*screen, settings["max_controls"], seed)
         genes = self._encoder_genes
         return {
             "encoder_genes": np.array(genes),
@@ -227,8 +230,8 @@ class FineTuning(EffectNetwork):
             return EncoderMissing()
         width = width_of(encoder.cpu(), len(genes))
         free_weights(encoder, settings["weights"], settings["rank"])
-        sizes = width, settings["n_hidden"]
-        head, columns = head_of(settings["head"], *sizes, genes=self.genes, encoder_genes=genes)
+        named = {"genes": self.genes, "encoder_genes": genes}
+        head, columns = head_of(settings["head"], width, settings["n_hidden"], **named)
         cells, of = torch.from_numpy(fixed["controls"]), fixed["control_context"]
         at = {name: i for i, name in enumerate(self._means["contexts"].tolist())}
         rows = [at.get(name, -1) for name in fixed["contexts"].tolist()]
