@@ -76,6 +76,13 @@ def test_graph_refusals(arguments, match) -> None:
         simulate_graph(60, **arguments)
 
 
+@pytest.mark.parametrize("arguments", [{"n_genes": 60.0}, {"n_communities": 2.5}])
+def test_numbers_of_things_are_whole(arguments) -> None:
+    ((name, value),) = arguments.items()
+    with pytest.raises(TypeError, match=f"`{name}`={value} must be a whole number"):
+        simulate_graph(**arguments)
+
+
 @pytest.mark.parametrize("time", [0.0, 0.7, 5.0])
 def test_activities_are_heat_on_the_graph(time) -> None:
     graph = simulate_graph(60, n_communities=4, mean_degree=6.0, seed=3)

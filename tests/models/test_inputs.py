@@ -235,10 +235,24 @@ def test_ways_to_match(how) -> None:
     )
 
 
+def test_val_without_controls() -> None:
+    """Of cells a lack that is refused; of effects all there is, so that it takes those of train."""
+    adata = small_screen()
+    is_control = adata.obs["perturbation"] == "control"
+    adata.obs.loc[is_control & (adata.obs["split"] == "val"), "split"] = "test"
+    with pytest.raises(ValueError, match=r"no controls in their part of the split: 'A\|"):
+        train(make("latent_additive", adata))
+    effects = ps.tl.effects(adata)
+    effects.obs["split"] = "train"
+    effects.obs.loc[effects.obs["perturbation"].isin(["g1+g17", "g2+g7"]), "split"] = "val"
+    model = train(make("latent_additive", effects))
+    assert np.isfinite(model.history["val_loss"]).all()
+
+
 def test_bad_matching() -> None:
     with pytest.raises(ValueError, match=r"`matching`='best' must be one of \['random', 'tra"):
         train(make("linear", small_screen()), matching="best")
-    with pytest.raises(ValueError, match="`n_controls`=2: CPA takes single cells apart"):
+    with pytest.raises(ValueError, match="`n_controls`=2: CPA learns from single cells"):
         train(make("cpa", small_screen()), n_controls=2)
     with pytest.raises(ValueError, match="`n_controls`=0 must be positive"):
         train(make("linear", small_screen()), n_controls=0)

@@ -113,6 +113,15 @@ def test_training_draws_cells_and_prediction_takes_all_once() -> None:
         assert not torch.allclose(module(GENES, CONTEXT), first)
 
 
+def test_an_encoder_that_is_not_trained_only_predicts() -> None:
+    module, _ = make(loud(IndexingHead(WIDTH, 4, [])), columns=[0, 1, 2, 3])
+    assert module.train().encoder.training
+    assert not module.eval().encoder.training
+    module.encoder.requires_grad_(False)
+    assert not module.train().encoder.training
+    assert module.head.training
+
+
 def test_without_an_encoder() -> None:
     module = EncoderMissing()
     weights = {"encoder.vectors": torch.ones(2)}

@@ -42,9 +42,10 @@ def diffusion_field(end):
     return field
 
 
-def walk(path, field, z0, n_steps=None, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return path.walk(field, z0, n_steps=n_steps or path.n_steps, generator=generator)
+def walk(path, field, z0, n_steps=None, seed=0, reach=5.0):
+    generator, reach = torch.Generator().manual_seed(seed), torch.full(z0.shape[1:], reach)
+    n_steps = n_steps or path.n_steps
+    return path.walk(field, z0, reach=reach, n_steps=n_steps, generator=generator)
 
 
 def test_alike() -> None:
@@ -69,6 +70,33 @@ def test_walks_end_in_the_mixture(start, end) -> None:
         found = walk(path, field, z0, n_steps)
         assert energy_distance(found, want) < 2 * ALIKE, (path, n_steps)
         assert energy_distance(z0, want) > 20 * ALIKE
+
+
+def test_diffusion_goes_as_far_as_it_may() -> None:
+    end = Mixture([(9, -1), (-7, 1)], [0.5, 0.3])
+    z0, want = NORMAL.draw(N, 1), end.draw(N, 2)
+    found = walk(Diffusion(), diffusion_field(end), z0, 200, reach=15.0)
+    assert energy_distance(found, want) < 2 * ALIKE * 8  # in units of a mixture 8 times as wide
+    short = walk(Diffusion(), diffusion_field(end), z0, 200, reach=5.0)
+    assert short.abs().max() < 5.2
+    assert energy_distance(short, want) > 1
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 7, 1000])
+def test_times_of_a_short_walk_begin_in_noise(n_steps) -> None:
+    """Even one step sees through the noise: of one point, a walk of any length ends there."""
+    point, seen = torch.tensor([2.0, -1.0]), []
+
+    def field(z, t):
+        seen.append(round(float(t) * 1000))
+        kept = float(kept_variance()[seen[-1]])
+        return ((z - np.sqrt(kept) * point) / np.sqrt(1 - kept))[:, None]
+
+    found = walk(Diffusion(), field, TWO.draw(20, 0), n_steps)
+    torch.testing.assert_close(found, point.expand(20, 2), atol=5e-3, rtol=0)
+    assert seen[0] == 999
+    assert len(seen) == len(set(seen)) == n_steps
+    assert seen == sorted(seen, reverse=True)
 
 
 def test_flow_recovers_a_known_transport() -> None:

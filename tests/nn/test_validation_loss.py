@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,9 @@ from tests.models.small import NETWORKS, make, small_screen, train, trained
 from pertscope.models._registry import MODELS
 from pertscope.models.network import NetworkModel
 from pertscope.nn.autoencoder_module import AutoencoderModule
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 @pytest.fixture
@@ -42,9 +47,8 @@ def test_is_the_error_of_the_prediction_from_controls(name, pairs) -> None:
     assert (own == pytest.approx(want, rel=1e-5)) != isinstance(module, AutoencoderModule)
 
 
-@pytest.mark.parametrize("name", PREDICTING)
-def test_is_what_is_reported_and_the_best_is_kept(name) -> None:
-    """With one kind of control cell per cell type, matching draws nothing."""
+def one_kind_of_control() -> tuple[AnnData, dict[str, np.ndarray]]:
+    """Screen with one kind of control cell per cell type, so that matching draws nothing."""
     adata = small_screen()
     obs, x = adata.obs, dense(adata.X).astype(np.float32)
     is_control = (obs["perturbation"] == "control").to_numpy()
@@ -54,13 +58,39 @@ def test_is_what_is_reported_and_the_best_is_kept(name) -> None:
         mean[value] = x[rows].mean(axis=0)
         x[rows] = mean[value]
     adata.X = x
-    model = train(make(name, adata, **({"warmup_epochs": 0} if name == "cpa" else {})))
-    held_out = obs[(obs["split"] == "val") & ~is_control]
+    return adata, mean
+
+
+def val_pairs(
+    model: NetworkModel, adata: AnnData, mean: dict[str, np.ndarray]
+) -> tuple[torch.Tensor, ...]:
+    """Controls and perturbed cells of val, what they got and their cell types."""
+    obs = adata.obs
+    held_out = obs[(obs["split"] == "val") & (obs["perturbation"] != "control")]
     parts = [label.split("+") for label in held_out["perturbation"].astype(str)]
     p = torch.tensor([[float(q in s) for q in model.vocabulary.perturbations] for s in parts])
     c = torch.tensor([[float(v == w) for w in ("A", "B")] for v in held_out["cell_type"]])
     x0 = torch.from_numpy(np.stack([mean[v] for v in held_out["cell_type"]]))
-    seen = torch.from_numpy(x[adata.obs_names.get_indexer(held_out.index)])
+    return x0, torch.from_numpy(adata[held_out.index].X), p, c
+
+
+@pytest.mark.parametrize("name", PREDICTING)
+def test_is_what_is_reported_and_the_best_is_kept(name) -> None:
+    adata, mean = one_kind_of_control()
+    model = train(make(name, adata, **({"warmup_epochs": 0} if name == "cpa" else {})))
+    x0, x, p, c = val_pairs(model, adata, mean)
     with torch.inference_mode():
-        want = (model.module(x0, p, c) - seen).square().mean().item()
+        want = (model.module(x0, p, c) - x).square().mean().item()
     assert model.history["val_loss"].min() == pytest.approx(want, rel=1e-4)
+
+
+def test_the_best_mean_of_weights_is_kept() -> None:
+    """Of a network that predicts by a mean of its weights: that mean, of the best epoch."""
+    adata, mean = one_kind_of_control()
+    model = train(make("generative", adata), max_epochs=12, lr=0.3)
+    losses = model.history["val_loss"]
+    assert losses.idxmin() < losses.index[-1]
+    with torch.inference_mode():
+        found = model.module.validation_loss(*val_pairs(model, adata, mean)).item()
+    assert found == pytest.approx(losses.min(), rel=1e-4)
+    assert found != pytest.approx(losses.iloc[-1], rel=1e-3)

@@ -140,11 +140,11 @@ def test_what_is_written(tmp_path) -> None:
     assert fold.value_counts().eq(4).all()
     how = json.loads(adata.uns["pertscope"]["splits"]["fold"])
     assert how == {"function": "cross_validate", "n_folds": 5, "seed": 0}
-    ps.tl.cross_validate(adata, "knn", ["random"], n_neighbors=[3], key_added="mine")
+    ps.tl.cross_validate(adata, "knn", "true", n_neighbors=[2], key_added="mine")
     adata.write_h5ad(tmp_path / "screen.h5ad")
     again = ad.read_h5ad(tmp_path / "screen.h5ad")
     ps.tl.cross_validate(again, "ridge", "true")  # the folds are the same
-    assert set(kept(again)) == {"knn_true", "mine_random", "ridge_true"}
+    assert set(kept(again)) == {"knn_true", "mine_true", "ridge_true"}
     with refused(again, ValueError, r"`.obs\['fold'\]` holds other folds"):
         ps.tl.cross_validate(again, "ridge", "true", seed=1)
     ps.tl.cross_validate(other, "knn", "true", n_neighbors=[3])
@@ -186,6 +186,7 @@ TINY_NETWORK = {"n_hidden": 8, "n_latent": 4, "max_epochs": 2, "accelerator": "c
 def test_any_model(model, settings) -> None:
     """As fitted to each fold by hand, with a fifth of the perturbations to stop by."""
     adata = effect_screen(20, contexts=("x", "y"))
+    adata.layers["control_mean"] = np.zeros_like(adata.X)  # as `tl.effects` tells its screens
     ps.tl.cross_validate(adata, model, ["true"], n_folds=3, seed=2, **settings)
     assert list(kept(adata)) == [f"{model}_true"]
     folds = adata.copy()
@@ -229,9 +230,36 @@ def test_any_model_of_cells_and_combinations() -> None:
     assert all(len(x) == n.ngroups and np.isfinite(x).all() for x in kept(adata).values())
 
 
+def test_bounds_of_other_settings_stay() -> None:
+    """A model that is no regressor does not make them again, in the same folds."""
+    adata = effect_screen(20)
+    ps.tl.cross_validate(adata, "knn", bounds=["random", "idealised"], n_neighbors=[3])
+    before = fingerprint(kept(adata))
+    bounds, settings = ["random", "train_mean"], {"regressor": "ridge", "penalties": [0.1]}
+    ps.tl.cross_validate(adata, "embedding_regression", "true", bounds=bounds, **settings)
+    found = kept(adata)
+    assert list(found)[2:] == ["embedding_regression_true", "train_mean"]
+    assert fingerprint({k: found[k] for k in list(found)[:2]}) == before
+    del adata.obs["fold"]  # of other folds they are others
+    ps.tl.cross_validate(
+        adata, "embedding_regression", "true", bounds="random", n_folds=4, **settings
+    )
+    assert fingerprint(kept(adata)["knn_random"]) != fingerprint(found["knn_random"])
+
+
+def test_networks_need_a_perturbation_to_stop_by() -> None:
+    adata = effect_screen(2)
+    with refused(adata, ValueError, "fold 0 leaves 1 perturbation.*'embedding_fusion' takes at l"):
+        ps.tl.cross_validate(adata, "embedding_fusion", "true", n_folds=2, **TINY_FUSION)
+    three = effect_screen(3)
+    ps.tl.cross_validate(three, "embedding_fusion", "true", n_folds=3, **TINY_FUSION)
+    assert np.isfinite(kept(three)["embedding_fusion_true"]).all()
+
+
 def test_any_model_interrupted(monkeypatch) -> None:
     """Training that is stopped is no training of this fold: what was done before stays."""
     adata = effect_screen(20)
+    add(adata, table_of(adata, "random"), "noise")
     train, calls = ps.models.EmbeddingFusion.train, []
 
     def stop(*_) -> None:
@@ -245,7 +273,7 @@ def test_any_model_interrupted(monkeypatch) -> None:
 
     monkeypatch.setattr(ps.models.EmbeddingFusion, "train", stopped)
     with pytest.warns(TrainingInterruptedWarning, match="1 of 2 predictions were done"):
-        ps.tl.cross_validate(adata, "embedding_fusion", ["true", "random"], **TINY_FUSION)
+        ps.tl.cross_validate(adata, "embedding_fusion", ["true", "noise"], **TINY_FUSION)
     assert list(kept(adata)) == ["embedding_fusion_true"]
 
 
@@ -257,10 +285,38 @@ def test_any_model_without_some_vectors() -> None:
             adata, "embedding_fusion", ["few"], bounds=["train_mean"], **TINY_FUSION
         )
     assert len(told) == 1
-    got, want = (ps.get.prediction(adata, k) for k in ("embedding_fusion_few", "train_mean"))
-    np.testing.assert_allclose(got["x|p001"].X, want["x|p001"].X, atol=1e-6)
-    with pytest.warns(UserWarning, match="no vector"), refused(adata, ValueError, "have no row"):
-        ps.tl.cross_validate(adata, "latent_additive", ["few"], **TINY_NETWORK)
+    got = ps.get.prediction(adata, "embedding_fusion_few")["x|p001"].X[0]
+    folds = split(adata.copy(), fold=int(adata.obs["fold"]["x|p001"]), val_fraction=0.2)
+    train = (folds.obs["split"] == "train") & (folds.obs["gene"] != "control")
+    np.testing.assert_allclose(got, folds[train].X.mean(axis=0), atol=1e-6)
+
+
+def test_networks_of_cells_without_some_vectors() -> None:
+    """What has no vector is left out in training, and predicted by the mean."""
+    adata = effect_screen(20)
+    adata.layers["control_mean"] = np.zeros_like(adata.X)
+    add(adata, table_of(adata, "true").drop(["p001", "p017"]), "few")
+    with pytest.warns(UserWarning, match=r"'few' for 2 of 20 cross-validated"):
+        ps.tl.cross_validate(
+            adata, "latent_additive", ["few"], bounds=["train_mean"], **TINY_NETWORK
+        )
+    got, mean = (
+        ps.get.prediction(adata, "latent_additive_few"),
+        ps.get.prediction(adata, "train_mean"),
+    )
+    lost = got.obs["gene"].isin(["p001", "p017"]).to_numpy()
+    np.testing.assert_allclose(got[lost].X, mean[got.obs_names[lost]].X, atol=1e-6)
+    assert not np.isclose(got[~lost].X, mean[got.obs_names[~lost]].X).all(axis=1).any()
+    # what they do says nothing to those that have vectors
+    other = adata.copy()
+    for key in ("predictions", "splits"):
+        other.uns["pertscope"].pop(key)
+    other.X[other.obs["gene"].isin(["p001", "p017"]).to_numpy()] += 3.0
+    with pytest.warns(UserWarning, match="no vector"):
+        ps.tl.cross_validate(other, "latent_additive", ["few"], **TINY_NETWORK)
+    again = ps.get.prediction(other, "latent_additive_few")
+    np.testing.assert_array_equal(again[got.obs_names[~lost]].X, got[~lost].X)
+    assert not np.allclose(again[got.obs_names[lost]].X, got[lost].X)
 
 
 def test_interrupted(monkeypatch) -> None:
@@ -317,10 +373,23 @@ def test_lines_with_other_perturbations() -> None:
         (("svm", "true"), ValueError, "`model`='svm' must be one of"),
         (("bilinear", "true"), ValueError, "a model that takes a `perturbation_embedding`"),
         (("embedding_fusion", "true", {"k": 3}), ValueError, "there is no setting 'k'; "),
-        (("latent_additive", [["true", "random"]]), TypeError, "name of one perturbation emb"),
+        (
+            ("latent_additive", [["true", "random"]]),
+            ValueError,
+            "'latent_additive' takes one embedding",
+        ),
         (("knn",), ValueError, "there is nothing to compare"),
         (("knn", ["true", "true"]), ValueError, "two would be called 'knn_true'"),
         (("knn", "random", {"bounds": ["random"]}), ValueError, "be called 'knn_random'"),
+        (("knn", "random"), ValueError, "'knn_random' would read as a bound.*another name"),
+        (("knn", "my_idealised"), ValueError, "'knn_my_idealised' would read as a bound"),
+        (("knn", "mean", {"key_added": "train"}), ValueError, "'train_mean' would read as a b"),
+        (("knn", [["true", "true"]]), ValueError, r"\['true', 'true'\] must name .*each once"),
+        (("knn", [[]]), ValueError, r"`embeddings`: \[\] must name embeddings"),
+        (("knn", "true", {"bounds": "mean"}), ValueError, "'mean' must be one of"),
+        (("knn", "true", {"n_neighbors": 3}), TypeError, "`n_neighbors`=3 must be a list"),
+        (("ridge", "true", {"penalties": 0.1}), TypeError, "`penalties`=0.1 must be a list"),
+        (("knn", "true", {"n_folds": 5.0}), TypeError, "`n_folds`=5.0 must be an integer"),
         (("knn", [], {"bounds": ["ceiling"]}), ValueError, "'ceiling' must be one of"),
         (("knn", "true", {"k": 3}), ValueError, "there is no setting 'k'; "),
         (("knn", "true", {"n_folds": 21}), ValueError, "at most the 20 perturbations"),
@@ -330,6 +399,8 @@ def test_lines_with_other_perturbations() -> None:
 )
 def test_refusals(arguments, error, match) -> None:
     adata = effect_screen(20)
+    for name in ("my_idealised", "mean"):
+        add(adata, table_of(adata, "true"), name)
     *positional, keys = arguments if isinstance(arguments[-1], dict) else (*arguments, {})
     with refused(adata, error, match):
         ps.tl.cross_validate(adata, *positional, **keys)

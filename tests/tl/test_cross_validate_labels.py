@@ -37,7 +37,7 @@ def test_one_fit_per_fold() -> None:
 
 def test_bounds() -> None:
     adata = label_screen(100, n_genes=20, contexts=("x", "y"), threshold=0.7)
-    bounds = ["train_mean", "train_draw", "no_change", "random", "idealised"]
+    bounds = ["train_mode", "train_draw", "no_change", "random", "idealised"]
     ps.tl.cross_validate(adata, "logistic", "true", bounds=bounds, penalties=PENALTIES)
     names = [*bounds[:3], "logistic_random", "logistic_idealised"]
     assert list(kept(adata)) == ["logistic_true", *names]
@@ -49,7 +49,7 @@ def test_bounds() -> None:
         assert fingerprint(kept(again)[name]) == fingerprint(kept(adata)[name])
     ps.ev.label_metrics(adata, split=None)
     scores = ps.get.scores(adata)["mean"]["macro_f1_per_gene_label"]
-    floor = scores[["train_mean", "train_draw", "no_change"]].max()
+    floor = scores[["train_mode", "train_draw", "no_change"]].max()
     assert scores["logistic_idealised"] > scores["logistic_true"] - 0.05
     assert scores["logistic_true"] > floor + 0.2
     assert scores["logistic_random"] < floor + 0.05
@@ -58,7 +58,7 @@ def test_bounds() -> None:
 def test_usual_and_drawn_labels() -> None:
     """The most frequent label of the other folds; and labels as frequent as there."""
     adata = label_screen(200, contexts=("x", "y"), threshold=0.4)
-    ps.tl.cross_validate(adata, bounds=["train_mean", "train_draw"])
+    ps.tl.cross_validate(adata, bounds=["train_mode", "train_draw"])
     fold, line = adata.obs["fold"], adata.obs["line"]
     draws = ps.get.prediction(adata, "train_draw")
     n_ties = 0
@@ -69,7 +69,7 @@ def test_usual_and_drawn_labels() -> None:
             counts = np.stack([(y == label).sum(axis=0) for label in (-1, 0, 1)])
             alone = (counts == counts.max(axis=0)).sum(axis=0) == 1
             n_ties += (~alone).sum()
-            got = ps.get.prediction(adata, "train_mean")[here].X
+            got = ps.get.prediction(adata, "train_mode")[here].X
             want = np.tile(counts.argmax(axis=0) - 1, (len(here), 1))
             np.testing.assert_array_equal(got[:, alone], want[:, alone])
             never = counts == 0
@@ -83,11 +83,36 @@ def test_usual_and_drawn_labels() -> None:
     assert np.mean(drawn == true) == pytest.approx((shares**2).sum(axis=0).mean(), abs=0.03)
 
 
-@pytest.mark.parametrize("what", ["train_draw", "logistic"])
+def test_the_train_mean_is_a_mean_of_labels_too() -> None:
+    """So that a regression is held against a mean, which labels are not judged by."""
+    adata = label_screen(40, threshold=0.7)
+    ps.tl.cross_validate(adata, "ridge", bounds=["train_mean", "train_mode", "random"])
+    fold, means = adata.obs["fold"], ps.get.prediction(adata, "train_mean")
+    for f in fold.cat.categories:
+        want = np.asarray(adata[(fold != f) & fold.notna()].X, float).mean(axis=0)
+        here = adata.obs_names[fold == f]
+        np.testing.assert_allclose(means[here].X, np.tile(want, (len(here), 1)), atol=1e-6)
+    ps.ev.error_metrics(adata, metrics=["l2"], statistics=["effect"], split=None)
+    error = ps.get.scores(adata)["mean"]["l2_effect"]
+    assert error["train_mean"] < error["train_mode"]
+    assert error["ridge_random"] > 0.98 * error["train_mean"]
+    with refused(adata, ValueError, "prediction 'train_mean' must be labels"):
+        ps.ev.label_metrics(adata, split=None)
+
+
+def test_the_gap_of_labels_is_to_the_mode(capsys) -> None:
+    adata = label_screen(60, threshold=0.7)
+    ps.tl.cross_validate(adata, "logistic", "true", bounds="train_mode", penalties=PENALTIES)
+    ps.ev.label_metrics(adata, metrics=["macro_f1"], split=None)
+    ps.ev.gap_closed(adata, metric="macro_f1_label", floor="train_mode", ceiling=None)
+    assert "1 of 1 prediction(s) beat 'train_mode'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", ["train_mode", "train_draw", "logistic"])
 def test_effects_are_no_labels(what) -> None:
     adata = effect_screen(20)
     with refused(adata, ValueError, f"'{what}' .*must be labels, -1, 0 or 1.*`ps.tl.deg_labels"):
         if what == "logistic":
             ps.tl.cross_validate(adata, "logistic", "true")
         else:
-            ps.tl.cross_validate(adata, bounds=["train_draw"])
+            ps.tl.cross_validate(adata, bounds=[what])

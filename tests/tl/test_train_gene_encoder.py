@@ -98,6 +98,9 @@ def test_refusals() -> None:
     for settings, match in refused_settings:
         with refused(adata, ValueError, match):
             ps.tl.train_gene_encoder(adata, **settings)
+    effects = ps.tl.effects(adata)
+    with refused(effects, ValueError, "a screen of effects has no control cells"):
+        ps.tl.train_gene_encoder(effects)
     one = adata[19:].copy()
     with refused(one, ValueError, r"there are 1 control cell\(s\)"):
         ps.tl.train_gene_encoder(one)

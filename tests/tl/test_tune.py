@@ -281,7 +281,10 @@ def test_no_pruning_by_losses_that_cannot_be_compared(monkeypatch) -> None:
     tune(screen(), "biolord", search_space={"penalty": {"low": 1.0, "high": 2.0}}, **small)
     assert [epoch for _, epoch in told] == [0, 1, 2]
     spaces = published_spaces()
-    assert all(losses_compare(spaces[name]) for name in spaces if MODELS[name].network)
+    assert all(losses_compare(name, spaces[name]) for name in spaces if MODELS[name].network)
+    paths = {"path": {"choices": ["diffusion", "flow_matching"]}}
+    assert not losses_compare("generative", paths)
+    assert losses_compare("linear", paths)  # what that is there is its own affair
 
 
 def test_failed_trials(monkeypatch) -> None:
@@ -373,6 +376,7 @@ def test_published_ranges() -> None:
         assert spaces[name]["weight_decay"] == {"low": 1e-8, "high": 1e-3, "log": True}
     assert spaces["embedding_fusion"]["n_layers"] == {"low": 1, "high": 8}
     assert spaces["embedding_fusion"]["lr"] == {"low": 1e-5, "high": 1e-3, "log": True}
+    assert spaces["embedding_fusion"]["covariates"]["only_with"] == {"kind": "simple"}
     assert spaces["cpa"]["adversary_steps"]["choices"] == [2, 3, 5, 7, 10, 20, 30]
     assert spaces["biolord"]["penalty"] == {"low": 1e1, "high": 1e5, "log": True}
 
@@ -422,7 +426,8 @@ def test_refusals(monkeypatch) -> None:
             ps.tl.tune(adata, model, **arguments)
 
     expect(ValueError, "no model 'liner'; nearest: 'linear'", "liner")
-    expect(ValueError, "'no_change' has nothing to tune; 'embedding_fusion', .*'bilinear' have", "no_change")
+    nothing = "'no_change' has nothing to tune; 'embedding_fusion', .*'bilinear' have"
+    expect(ValueError, nothing, "no_change")
     expect(ValueError, "nothing is left", lr=1e-3, weight_decay=0.0)
     expect(ValueError, "'linear' has no setting 'rate'", rate=1)
     expect(ValueError, "'linear' has no setting 'n_hidden'", search_space={"n_hidden": {}})

@@ -44,6 +44,8 @@ def simulate_graph(
 
     Raises
     ------
+    TypeError
+        If a number of genes or communities is no whole one.
     ValueError
         If an argument is out of range, or there are too few genes for so many edges.
 
@@ -59,6 +61,9 @@ def simulate_graph(
     ['entity1', 'entity2']
     >>> screen = ps.datasets.simulate_screen(n_genes=100, graph=graph)
     """
+    for name, value in (("n_genes", n_genes), ("n_communities", n_communities)):
+        if not isinstance(value, int | np.integer):
+            raise TypeError(f"`{name}`={value!r} must be a whole number.")
     if not 1 <= n_communities <= n_genes // 2:
         raise ValueError(
             f"`n_communities`={n_communities} must be at least 1 and at most half of the "

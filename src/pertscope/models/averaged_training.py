@@ -18,13 +18,8 @@ class AveragedPlan(TrainingPlan):
 
     module: AveragedModule
 
-    def __init__(self, module: AveragedModule, *vectors: Any, **settings: Any) -> None:
-        super().__init__(module, *vectors, **settings)
-
     def _step(self, pairs: Pairs) -> torch.Tensor:
-        loss = self.module.loss(*pairs)
-        self._record("train_loss", loss, len(pairs[0]))
-        return loss
+        return self._own_loss(pairs)
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Move the mean."""
@@ -36,5 +31,4 @@ class AveragedPlan(TrainingPlan):
         optimizer = torch.optim.AdamW(
             weights, lr=self.lr, weight_decay=self.weight_decay, fused=True
         )
-        schedule = {"scheduler": self._plateau(optimizer), "monitor": "val_loss", "strict": False}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return self._scheduled(optimizer)

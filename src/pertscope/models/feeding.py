@@ -47,10 +47,20 @@ def train_and_val(
     part: np.ndarray,
     *,
     need_val: bool,
+    of_effects: bool,
     batch_size: int,
     **how: Any,
 ) -> tuple[MatchedBatches, MatchedBatches | None]:
-    """Batches of the train and val parts; arguments as in :func:`matched_batches`.
+    """Batches of the train and val parts; other arguments as in :func:`matched_batches`.
+
+    Parameters
+    ----------
+    part
+        Part of each cell.
+    need_val
+        Whether a val part must be there.
+    of_effects
+        Whether the rows are effects: of their controls there is one row.
 
     Raises
     ------
@@ -61,7 +71,8 @@ def train_and_val(
     train = feed(part == TRAIN, batch_size=batch_size, shuffle=True, **how)
     if train is None:
         raise ValueError("the train part holds no perturbed cells.")
-    val = feed(_val(conditions, part), batch_size=max(batch_size, 1024), shuffle=False, **how)
+    chosen = _val_of_effects(conditions, part) if of_effects else part == VAL
+    val = feed(chosen, batch_size=max(batch_size, 1024), shuffle=False, **how)
     if val is None and need_val:
         raise ValueError(
             "early stopping needs perturbed cells in 'val': split again, or pass "
@@ -70,11 +81,8 @@ def train_and_val(
     return train, val
 
 
-def _val(conditions: Conditions, part: np.ndarray) -> np.ndarray:
-    """Cells of val, and training controls where it has none of its own, bool ``(cells,)``.
-
-    Of effects there is one row of controls.
-    """
+def _val_of_effects(conditions: Conditions, part: np.ndarray) -> np.ndarray:
+    """Rows of val, and training controls where it has none of its own, bool ``(rows,)``."""
     chosen: np.ndarray = part == VAL
     is_control, context = conditions.is_control[conditions.codes], conditions.context
     own = np.zeros(len(conditions.contexts), dtype=bool)

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from pertscope._core.conditions import screen_conditions
-from pertscope._core.keys import TRAIN, VAL
+from pertscope._core.keys import CONTROL_MEAN, TRAIN, VAL
 from pertscope._core.matrix import matrix_of, stored_sample
 from pertscope._core.perturbation_embedding import read_embedding
 from pertscope._core.splits import split_of
@@ -24,7 +24,6 @@ from pertscope.models.feeding import require_readable, train_and_val
 from pertscope.models.fitting import fit
 from pertscope.models.isolation import own_random_state, quiet_lightning
 from pertscope.models.plans import plan_of
-from pertscope.nn.autoencoder_module import AutoencoderModule
 
 if TYPE_CHECKING:
     import os
@@ -102,7 +101,7 @@ class NetworkModel(ResponseModel):
             Largest norm of a gradient; none by default.
         n_controls
             Controls that a perturbed cell is matched to, averaged. Networks that take cells apart
-            see single cells: 1.
+            or carry them see single cells: 1.
         matching
             ``"random"`` draws any control of the cell's covariates; ``"transport"`` by the optimal
             transport plan between the controls and cells of a condition, in principal components
@@ -131,9 +130,9 @@ class NetworkModel(ResponseModel):
             If the device has no memory left.
         """
         require_positive(max_epochs=max_epochs, batch_size=batch_size, n_controls=n_controls)
-        if n_controls > 1 and isinstance(self.module, AutoencoderModule):
+        if n_controls > 1 and self.module.of_single_cells:
             raise ValueError(
-                f"`n_controls`={n_controls}: {type(self).__name__} takes single cells apart, a "
+                f"`n_controls`={n_controls}: {type(self).__name__} learns from single cells, a "
                 "mean of controls is none."
             )
         x = matrix_of(self.adata, self.screen.layer)
@@ -150,6 +149,7 @@ class NetworkModel(ResponseModel):
             treatment,
             part,
             need_val=early_stopping,
+            of_effects=CONTROL_MEAN in self.adata.layers,
             batch_size=batch_size,
             seed=seed,
             n_controls=n_controls,

@@ -145,18 +145,25 @@ class TrainingPlan(L.LightningModule):
         """Rate that falls where validation stalls."""
         return ReduceLROnPlateau(optimizer, factor=0.2, patience=self.lr_patience)
 
+    def _scheduled(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """The only optimiser, with that rate, as Lightning wants them."""
+        schedule = {"scheduler": self._plateau(optimizer), "monitor": "val_loss", "strict": False}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _own_loss(self, pairs: Pairs) -> torch.Tensor:
+        """The module's loss of a batch, remembered."""
+        loss = self.module.loss(*pairs)
+        self._record("train_loss", loss, len(pairs[0]))
+        return loss
+
 
 @final
 class DescentPlan(TrainingPlan):
     """Every step lowers the module's loss."""
 
     def _step(self, pairs: Pairs) -> torch.Tensor:
-        loss = self.module.loss(*pairs)
-        self._record("train_loss", loss, len(pairs[0]))
-        return loss
+        return self._own_loss(pairs)
 
     def configure_optimizers(self) -> Any:
         """Adam with ReduceLROnPlateau on the validation loss."""
-        optimizer = self._adam(self.module.parameters())
-        schedule = {"scheduler": self._plateau(optimizer), "monitor": "val_loss", "strict": False}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return self._scheduled(self._adam(self.module.parameters()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ class AutoencoderModule(PredictingModule):
     A prediction takes a control cell apart and puts it together with another perturbation, so
     controls must be among the cells that it trains on.
     """
+
+    of_single_cells: ClassVar[bool] = True
 
     def loss(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -20,6 +21,9 @@ class ResponseModule(nn.Module):
         What the decoder's outputs mean; by default they are expression, judged by its squared
         error.
     """
+
+    of_single_cells: ClassVar[bool] = False
+    """Whether it learns what single control cells are like: a mean of them is none."""
 
     def __init__(self, likelihood: Likelihood | None = None) -> None:
         super().__init__()

@@ -68,13 +68,15 @@ def fit_context_mlp(
         If the screen is not registered or not split, or has no such embedding.
     ValueError
         If it holds counts, the train part is empty, a setting cannot be, none of the training or of
-        the held-out conditions has a vector, or a screen of effects does not hold its controls.
+        the held-out conditions has a vector, one-hot perturbations are held out that are not
+        trained on, or there are no controls to read.
 
     Warns
     -----
     UserWarning
         If conditions have no vector in any embedding: they are left out in training, and predicted
-        by the mean.
+        by the mean. If an embedding has vectors for no training condition; if nothing can be spared
+        to validate on; or if contexts are one-hot, and train has no perturbed condition of one.
 
     References
     ----------

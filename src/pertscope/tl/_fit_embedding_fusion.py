@@ -76,7 +76,8 @@ def fit_embedding_fusion(
     -----
     UserWarning
         If conditions have no vector in any embedding: they are left out in training, and predicted
-        by the mean.
+        by the mean. If an embedding has vectors for no training condition; or if a ``"simple"`` one
+        has no perturbed training condition of a value of a covariate.
 
     References
     ----------

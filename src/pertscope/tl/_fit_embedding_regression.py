@@ -24,7 +24,7 @@ def fit_embedding_regression(
     n_neighbors: Sequence[int] = (20, 40, 60, 80, 100),
     metric: str = "l2",
     weights: str = "uniform",
-    penalties: Sequence[float] = (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0),
+    penalties: Sequence[float] | None = None,
     l1_ratio: float = 0.5,
     n_hidden: int = 256,
     n_inner_folds: int = 5,
@@ -59,7 +59,8 @@ def fit_embedding_regression(
     weights
         ``"uniform"``, or ``"distance"``: neighbours count by 1 / distance.
     penalties
-        Penalties to choose from.
+        Penalties to choose from; by default 1e-7, 1e-5, 1e-3, 0.1 and 1 of ``"logistic"``, and
+        powers of ten from 1e-3 to 100 of the others.
     l1_ratio
         Share of the absolute penalty of ``"elastic_net"``.
     n_hidden
@@ -80,6 +81,8 @@ def fit_embedding_regression(
     ------
     KeyError
         If the screen is not registered or not split, or has no such embedding.
+    TypeError
+        If `n_neighbors` or `penalties` is no list.
     ValueError
         If it holds counts, the train part is empty, a setting cannot be, none of the training or of
         the held-out conditions has a vector, or ``"logistic"`` meets effects that are no labels.

@@ -85,7 +85,8 @@ def fit_fine_tuning(
         If the encoder is no torch module.
     ValueError
         If the screen holds counts, the train part is empty, a setting cannot be, the encoder
-        returns another shape, or it knows none of the training or of the held-out genes.
+        returns another shape, it knows none of the training or of the held-out genes, a gene is
+        held out under one label and trained on under another, or covariates have no controls.
     ImportError
         If ``weights="lora"`` and peft is not installed.
 

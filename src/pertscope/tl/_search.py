@@ -63,7 +63,8 @@ class Search:
     @property
     def can_prune(self) -> bool:
         """Whether there are epochs, whose validation losses tell trials apart."""
-        return MODELS[self.candidate.name].network and losses_compare(self.space)
+        name = self.candidate.name
+        return MODELS[name].network and losses_compare(name, self.space)
 
     def run(self, trial: Trial, on_epoch: Callable[[int, dict[str, float]], None] | None) -> float:
         """Train with the settings of a trial; its objective.

@@ -20,8 +20,10 @@ CHOICES, LOW, HIGH, STEP, LOG, ONLY_WITH = "choices", "low", "high", "step", "lo
 FORMS = ({CHOICES}, {LOW, HIGH}, {LOW, HIGH, STEP}, {LOW, HIGH, LOG})
 SCALARS = (bool, int, float, str, type(None))
 
-IN_LOSS = ("likelihood", "path", "n_components", "sigma")
+IN_ANY_LOSS = ("likelihood",)
 """Settings that validation depends on by themselves: losses under different ones do not compare."""
+IN_LOSS_OF = {"generative": ("path", "n_components", "sigma")}
+"""Further ones of some models."""
 
 Space = dict[str, dict[str, Any]]
 """Setting -> range, in the form of ``models/search_spaces.yaml``."""
@@ -111,6 +113,6 @@ def suggest(trial: Trial, space: Space, settings: Mapping[str, Any]) -> dict[str
     return chosen
 
 
-def losses_compare(space: Space) -> bool:
-    """Whether validation losses of trials can be compared."""
-    return not set(space) & set(IN_LOSS)
+def losses_compare(model: str, space: Space) -> bool:
+    """Whether validation losses of a model's trials can be compared."""
+    return not set(space) & {*IN_ANY_LOSS, *IN_LOSS_OF.get(model, ())}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pertscope._core.keys import check_key
 from pertscope._core.predictions import align_prediction, store_prediction
 from pertscope._core.screen import require_actual
+from pertscope.models.checks import require_positive
 from pertscope.tl._preset import with_preset
 
 if TYPE_CHECKING:
@@ -32,12 +33,14 @@ def train_and_predict(
 ) -> M:
     """Train a model, keep its prediction of the val and test conditions in `adata`, return it."""
     check_key(key_added)
+    require_positive(max_controls=max_controls)
     if isinstance(make, partial):
         make, train_kwargs = with_preset(make, preset, train_kwargs)
     require_actual(adata)
     model = make(adata)
     model.train(**train_kwargs)
-    keep_prediction(adata, model, model.predict(max_controls=max_controls), key_added)
+    seed = model.settings.get("seed", 0)
+    keep_prediction(adata, model, model.predict(max_controls=max_controls, seed=seed), key_added)
     return model
 
 

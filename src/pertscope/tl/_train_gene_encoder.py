@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pertscope._core.conditions import label_column
-from pertscope._core.matrix import dense_rows, matrix_of, refuse_counts
+from pertscope._core.matrix import refuse_counts
 from pertscope._core.screen import Screen
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def train_gene_encoder(
     KeyError
         If the screen is not registered.
     ValueError
-        If it holds counts, NaN or infinite values, there are fewer than two control cells, a
-        setting is out of range, or training diverges.
+        If it holds counts, effects, NaN or infinite values, there are fewer than two control cells,
+        a setting is out of range, or training diverges.
 
     References
     ----------
@@ -110,12 +110,9 @@ def train_gene_encoder(
         raise ValueError(f"`n_dims`={n_dims} must be a multiple of `n_heads`={n_heads}.")
     labels = label_column(adata.obs, screen.perturbation_key)
     controls = np.flatnonzero(np.asarray(labels == screen.control))
-    if len(controls) > max_cells:
-        drawn = np.random.default_rng(seed).choice(controls, max_cells, replace=False)
-        controls = np.sort(drawn)
-    x = np.asarray(dense_rows(matrix_of(adata, screen.layer), controls), np.float32)
-    from pertscope.models.embedding.gene_encoder import train_masked
+    from pertscope.models.embedding.gene_encoder import cells_to_encode, train_masked
 
+    x = cells_to_encode(adata, screen, controls, most=max_cells, seed=seed)
     return train_masked(
         x,
         [str(g) for g in adata.var_names],

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 from tests.helpers import fingerprint, refused
 from tests.models.response.known_contexts import as_effects, context_screen
 
 import pertscope as ps
-from pertscope.models.control_means import control_means
+from pertscope.models.control_means import controls_by_context
 
 if TYPE_CHECKING:
     import anndata as ad
     import pandas as pd
 
+BY_NAME = "train has no perturbed condition of 'line=l07'"
 SHORT = {"accelerator": "cpu", "lr": 1e-2, "max_epochs": 40, "n_hidden": 32, "dropout": 0.0}
 HELD_OUT = "l07"
 
@@ -38,12 +40,13 @@ def errors(adata: ad.AnnData) -> pd.Series:
 def test_predicts_a_line_where_nothing_was_tried() -> None:
     """From its controls; neither from a line's name nor from what was tried elsewhere alone."""
     adata = screen()
-    for key, settings in {
-        "ours": {"perturbation_embedding": "true"},
-        "one_hot_perturbations": {},
-        "one_hot_context": {"perturbation_embedding": "true", "context": "one_hot"},
-    }.items():
-        ps.tl.fit_context_mlp(adata, key_added=key, **SHORT, **settings)
+    true = {"perturbation_embedding": "true"}
+    ps.tl.fit_context_mlp(adata, key_added="ours", **SHORT, **true)
+    ps.tl.fit_context_mlp(adata, key_added="one_hot_perturbations", **SHORT)
+    with pytest.warns(UserWarning, match=BY_NAME):
+        ps.tl.fit_context_mlp(
+            adata, key_added="one_hot_context", context="one_hot", **SHORT, **true
+        )
     ps.tl.fit_additive(adata)
     ps.tl.fit_mean_effect(adata, per_covariate=False)
     assert set(ps.get.prediction(adata, "ours").obs["line"]) == {HELD_OUT}
@@ -60,8 +63,8 @@ def test_cells_and_their_effects_are_the_same() -> None:
     cells.obs.loc[control, "split"] = "train"  # effects have one control, which is in train
     effects = as_effects(cells)
     for got, want in zip(
-        control_means(effects, ps.get.screen(effects).screen),
-        control_means(cells, ps.get.screen(cells).screen),
+        controls_by_context(effects, ps.get.screen(effects).screen),
+        controls_by_context(cells, ps.get.screen(cells).screen),
         strict=True,
     ):
         if got.dtype.kind == "U":
@@ -74,7 +77,7 @@ def test_cells_and_their_effects_are_the_same() -> None:
     short = SHORT | {"max_epochs": 3}
     models = [ps.tl.fit_context_mlp(a, **short) for a in (cells, effects)]
     got, want = (m.predict([p]).X for m, p in zip(models, ("p01", "p01"), strict=True))
-    base = control_means(cells, ps.get.screen(cells).screen)[1]
+    base = controls_by_context(cells, ps.get.screen(cells).screen)[1]
     np.testing.assert_allclose(got - base, want, atol=1e-4)
 
 
@@ -82,7 +85,7 @@ def test_context_is_a_pca_of_the_lines_to_train_on() -> None:
     adata = screen()
     model = ps.models.ContextMLP(adata, n_components=3, n_hidden=4)
     model.train(max_epochs=1, accelerator="cpu")
-    names, means = control_means(adata, model.screen)
+    names, means = controls_by_context(adata, model.screen)
     train = names != HELD_OUT
     centred = means - means[train].mean(axis=0)
     values, axes = np.linalg.eigh(np.cov(centred[train].T, bias=True))
@@ -96,9 +99,55 @@ def test_few_lines() -> None:
     """One to train on says nothing of contexts, and that is no error."""
     adata = screen()
     adata = adata[adata.obs["line"].isin(["l00", HELD_OUT])].copy()
-    model = ps.tl.fit_context_mlp(adata, max_epochs=2, n_hidden=4, accelerator="cpu")
+    with pytest.warns(UserWarning, match="nothing can be spared to validate on"):
+        model = ps.tl.fit_context_mlp(adata, max_epochs=2, n_hidden=4, accelerator="cpu")
     assert model._fixed["scores"].shape == (2, 0)
     assert model.predict().n_obs == 16
+
+
+def test_a_value_that_is_known_by_name_alone_is_the_mean_of_the_others() -> None:
+    """Nothing untrained comes in: the vector of its name could be any."""
+    adata = screen()
+    with pytest.warns(UserWarning, match=BY_NAME):
+        model = ps.tl.fit_context_mlp(adata, context="one_hot", n_hidden=4, max_epochs=2)
+    before = model.predict().X
+    lines = list(model.vocabulary.covariates["line"])
+    weights = model.module.network[0].weight
+    n_perturbations = sum(model.widths)
+    column = n_perturbations + lines.index(HELD_OUT)
+    with torch.no_grad():
+        weights[:, column] = 9.0
+        np.testing.assert_array_equal(model.predict().X, before)
+        others = [n_perturbations + i for i in range(len(lines)) if lines[i] != HELD_OUT]
+        model._fixed["covariates"] = np.eye(len(lines), dtype=np.float32)
+        weights[:, column] = weights[:, others].mean(dim=1)
+    np.testing.assert_allclose(model.predict().X, before, atol=1e-5)
+
+
+def test_one_hot_perturbations_are_all_trained_on() -> None:
+    adata = screen()
+    model = ps.models.ContextMLP(adata, **{k: SHORT[k] for k in ("n_hidden", "dropout")})
+    module, build = [], model._build
+
+    def kept(mean):
+        made = build(mean)
+        module.append(made.network[0].weight.detach().clone())
+        return made
+
+    model._build = kept
+    model.train(max_epochs=3, accelerator="cpu", val_fraction=0.8)
+    moved = (model.module.network[0].weight - module[0]).abs().amax(dim=0)[: sum(model.widths)]
+    assert (moved > 0).all()
+
+
+def test_unseen_perturbations_are_refused_before_training() -> None:
+    adata = screen()
+    late = (adata.obs["perturbation"] == "p03") & (adata.obs["line"] != HELD_OUT)
+    adata.obs.loc[late, "split"] = None
+    told = []
+    with pytest.raises(ValueError, match=r"never saw perturbation\(s\) 'p03'"):
+        ps.tl.fit_context_mlp(adata, **SHORT, on_epoch=lambda *loss: told.append(loss))
+    assert not told
 
 
 def test_perturbations_without_a_vector(tmp_path) -> None:
@@ -129,6 +178,8 @@ def test_refusals() -> None:
     for settings, match in (
         ({"context": "name"}, "`context`='name' must be 'controls' or 'one_hot'"),
         ({"n_components": 0}, "`n_components`=0"),
+        ({"n_layers": -1}, "`n_layers`=-1 must not be negative"),
+        ({"dropout": 1.5}, "`dropout`=1.5 must be at least 0 and below 1"),
         ({"perturbation_embedding": []}, "must name embeddings, each once"),
     ):
         with refused(adata, ValueError, match):
@@ -136,4 +187,5 @@ def test_refusals() -> None:
     del adata.layers["control_mean"]
     with refused(adata, ValueError, "the controls are zeros: .* where `ps.tl.effects` keeps it"):
         ps.tl.fit_context_mlp(adata)
-    ps.tl.fit_context_mlp(adata, context="one_hot", max_epochs=1, accelerator="cpu")
+    with pytest.warns(UserWarning, match=BY_NAME):
+        ps.tl.fit_context_mlp(adata, context="one_hot", max_epochs=1, accelerator="cpu")

@@ -66,13 +66,26 @@ def test_finds_what_there_is_to_know(kind) -> None:
 
 def test_full_predicts_a_line_where_nothing_was_tried() -> None:
     adata = as_effects(context_screen(16, n_lines=8))
-    for kind in ("simple", "full"):
-        ps.tl.fit_embedding_fusion(
-            adata, perturbation_embedding="true", kind=kind, key_added=kind, **SHORT
-        )
+    settings = {"perturbation_embedding": "true", **SHORT}
+    ps.tl.fit_embedding_fusion(adata, kind="full", key_added="full", **settings)
+    with pytest.warns(UserWarning, match="no perturbed condition of 'line=l07'"):
+        ps.tl.fit_embedding_fusion(adata, key_added="simple", **settings)
     ps.tl.fit_mean_effect(adata, per_covariate=False)
     error = errors(adata)
-    assert error["full"] < 0.6 * error["simple"] < error["mean_effect"]
+    assert error["full"] < 0.6 * error["simple"]
+    assert error["simple"] < error["mean_effect"]
+
+
+def test_a_value_that_is_known_by_name_alone_is_the_mean_of_the_others() -> None:
+    adata = as_effects(context_screen(6, n_lines=4))
+    with pytest.warns(UserWarning, match="no perturbed condition of 'line=l03'"):
+        model = ps.tl.fit_embedding_fusion(adata, perturbation_embedding="true", **TINY)
+    before = model.predict().X
+    with torch.no_grad():
+        model.module.covariates[3] = 9.0
+        np.testing.assert_array_equal(model.predict().X, before)
+        model.module.covariates[:3] += torch.randn(3, 8)
+    assert not np.allclose(model.predict().X, before)
 
 
 def module_and_inputs(*, as_token: bool) -> tuple[FusionModule, tuple[torch.Tensor, ...]]:
@@ -189,6 +202,8 @@ def test_full_is_saved(tmp_path) -> None:
         ({"kind": "full", "covariates": "token"}, "`covariates`='token' is for `kind`='simple'"),
         ({"n_dims": 99}, "`n_dims`=99 must be a multiple of `n_heads`=5"),
         ({"n_layers": 0}, "`n_layers`=0"),
+        ({"dropout": 1.0}, "`dropout`=1.0 must be at least 0 and below 1"),
+        ({"perturbation_embedding": None}, "must name the embeddings to fuse"),
         ({"perturbation_embedding": ["true", "true"]}, "must name embeddings, each once"),
     ],
 )

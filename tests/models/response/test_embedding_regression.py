@@ -26,7 +26,7 @@ from tests.models.response.known_effects import (
 import pertscope as ps
 from pertscope.models.response._linear_regression import linear_errors
 from pertscope.models.response._neighbor_regression import neighbor_errors
-from pertscope.models.response._regression import inner_folds
+from pertscope.models.response._regression import RegressionOptions, inner_folds
 
 NEIGHBORS = [2, 4, 7, 11]
 PENALTIES = [1e-3, 1e-2, 1e-1, 1.0]
@@ -420,6 +420,7 @@ def test_no_vector_on_one_side() -> None:
         ({"n_neighbors": []}, r"`n_neighbors`=\[\] must be positive"),
         ({"n_neighbors": [0, 3]}, "`n_neighbors`=.* must be positive"),
         ({"penalties": [0.0]}, "`penalties`=.* must be positive"),
+        ({"penalties": []}, r"`penalties`=\[\] must be positive"),
         ({"n_components": 0}, "`n_components`=0 must be positive"),
         ({"n_hidden": 0}, "`n_hidden`=0 must be positive"),
         ({"l1_ratio": 0.0}, "`l1_ratio`=0.0 must be above 0"),
@@ -431,6 +432,24 @@ def test_refusals(settings, match) -> None:
     adata = split(effect_screen(10))
     with refused(adata, ValueError, match):
         ps.tl.fit_embedding_regression(adata, **({"perturbation_embedding": "true"} | settings))
+
+
+def test_penalties_by_default(tmp_path) -> None:
+    """Those of labels reach further down; a saved model has what it was asked for."""
+    assert min(RegressionOptions(regressor="logistic").candidates(9, 5)) == 1e-7
+    for regressor, grid in (("ridge", [1e-3, 1e-2, 0.1, 1, 10, 100]), ("knn", [5.0])):
+        options = RegressionOptions(regressor=regressor, n_neighbors=(5,))
+        assert options.candidates(9, 5) == grid
+    adata = split(effect_screen(20))
+    for settings in ({}, {"penalties": np.array([0.1, 1.0])}):
+        model = ps.models.EmbeddingRegression(
+            adata, perturbation_embedding="true", regressor="ridge", **settings
+        )
+        model.train()
+        model.save(tmp_path / str(len(settings)))
+        again = ps.models.EmbeddingRegression.load(tmp_path / str(len(settings)), adata)
+        assert again.settings["penalties"] == (list(settings.get("penalties", [])) or None)
+        np.testing.assert_array_equal(again.predict().X, model.predict().X)
 
 
 def test_no_such_embedding() -> None:

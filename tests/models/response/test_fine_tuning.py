@@ -9,6 +9,7 @@ import io
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from tests.helpers import fingerprint, refused
@@ -115,6 +116,27 @@ def test_which_weights_move(head, weights, cells) -> None:
         assert {n for n, p in found.named_parameters() if p.requires_grad} == set(adapters)
 
 
+class Normed(Foreign):
+    """An encoder that keeps averages of what it sees in training, and drops some of it."""
+
+    def __init__(self, n_genes: int) -> None:
+        super().__init__(n_genes)
+        self.norm, self.dropout = nn.BatchNorm1d(n_genes), nn.Dropout(0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(self.dropout(self.norm(x)))
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_frozen_averages_stay(head, cells) -> None:
+    encoder = Normed(cells.n_vars)
+    found = quick(cells, encoder=encoder, head=head, weights="frozen").module.encoder
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value), name
+    found = quick(cells, encoder=encoder, head="indexing").module.encoder
+    assert not torch.equal(found.norm.running_mean, encoder.norm.running_mean)
+
+
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_a_foreign_encoder_is_handed_over_again(head, weights, cells, tmp_path) -> None:
@@ -144,6 +166,17 @@ def test_an_encoder_of_its_own(cells, tmp_path, monkeypatch) -> None:
     train = functools.partial(encoders.train_masked, max_epochs=1, n_dims=4)
     monkeypatch.setattr(encoders, "train_masked", train)
     model = quick(cells)
+    in_train = ((cells.obs["gene"] == "control") & (cells.obs["split"] == "train")).to_numpy()
+    np.testing.assert_allclose(
+        model._encoder.mean, cells.X[in_train].mean(axis=0, dtype=np.float64), rtol=1e-5
+    )
+    asked = []
+    monkeypatch.setattr(
+        encoders, "train_masked", lambda *_, **settings: asked.append(settings) or model._encoder
+    )
+    assert fingerprint(quick(cells).predict()) == fingerprint(model.predict())
+    assert asked == [{"seed": 0, "accelerator": "cpu"}]
+    monkeypatch.setattr(encoders, "train_masked", train)
     want = fingerprint(model.predict())
     model.save(tmp_path / "model")
     loaded = FineTuning.load(tmp_path / "model", cells)
@@ -186,6 +219,45 @@ def test_alias(cells) -> None:
     alias = {new: old for old, new in names.items()}
     model = quick(renamed, encoder=Foreign(cells.n_vars), alias=alias)
     np.testing.assert_allclose(model.predict().X, plain.predict().X, atol=1e-6)
+
+
+def test_alias_of_a_gene_on_both_sides(cells) -> None:
+    """Held out under one label and trained on under another, it would be no test."""
+    sides = [sorted(set(cells.obs["gene"][cells.obs["split"] == p])) for p in ("train", "test")]
+    train, test = (next(g for g in side if g != "control") for side in sides)
+    with refused(cells, ValueError, rf"hit the gene of a training one: '{test} = {train}'"):
+        quick(cells, encoder=Foreign(cells.n_vars), alias={test: train})
+
+
+@pytest.fixture
+def of_two_covariates():
+    """And which cells are of one of their combinations."""
+    adata = program_screen(("x", "y"), n_controls=20, n_knocked=10, n_cells=4)
+    adata.obs["time"] = pd.Categorical(np.where(np.arange(adata.n_obs) % 2, "late", "early"))
+    ps.pp.register(adata, perturbation_key="gene", covariate_keys=["line", "time"])
+    return adata, (adata.obs["line"] == "y") & (adata.obs["time"] == "late")
+
+
+def test_trained_again_on_more(of_two_covariates) -> None:
+    """What it knows is what the split says now, not what it said."""
+    adata, late = of_two_covariates
+    part = adata.obs["split"].copy()
+    adata.obs.loc[late, "split"] = None
+    model = quick(adata, encoder=Foreign(adata.n_vars))
+    adata.obs["split"] = part
+    model.train(max_epochs=2, batch_size=4, accelerator="cpu")
+    fresh = quick(adata, encoder=Foreign(adata.n_vars))
+    np.testing.assert_array_equal(model.predict().X, fresh.predict().X)
+
+
+def test_a_line_without_training_controls_is_refused_before_training(of_two_covariates) -> None:
+    adata, late = of_two_covariates
+    adata.obs["split"] = np.where(late, "test", "train")
+    told = []
+    model = FineTuning(adata, encoder=Foreign(adata.n_vars), n_hidden=[8])
+    with pytest.raises(ValueError, match=r"saw no controls of 'y\|late' in training"):
+        model.train(max_epochs=1, accelerator="cpu", on_epoch=lambda *loss: told.append(loss))
+    assert not told
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -263,6 +335,8 @@ def test_refusals(cells, monkeypatch) -> None:
     for settings, error, match in refused_settings:
         with refused(cells, error, match):
             FineTuning(cells, **settings)
+    with refused(cells, ValueError, "not trained takes its `encoder` when it is made"):
+        FineTuning(cells).attach_encoder(Foreign(n))
     unknown = sorted(set(cells.var_names) - set(cells.obs["gene"]))
     with refused(cells, ValueError, "none of the .* training condition"):
         quick(cells, encoder=Foreign(2), encoder_genes=unknown[:2])

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import io
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -186,12 +187,32 @@ def test_fewer_axes_than_components() -> None:
     np.testing.assert_allclose(found[:, 3:], 1.5, rtol=1e-5)
 
 
-def test_vectors_are_standardised() -> None:
+@pytest.mark.parametrize("combine", ["sum", "mean"])
+def test_vectors_are_standardised(combine) -> None:
+    """By those of training conditions, combinations too; what is constant says nothing."""
     adata = small_screen()
-    model = make("generative", adata, perturbation_embedding="random")
-    vectors = model.vocabulary.singles()
-    np.testing.assert_allclose(model.module.vector_center, vectors.mean(0), rtol=1e-5)
-    np.testing.assert_allclose(model.module.vector_scale, vectors.std(0), rtol=1e-5)
+    table = adata.uns["pertscope"]["perturbation_embeddings"]["random"]["table"] + 20.0
+    table["once"] = 0.0
+    in_train = adata.obs["perturbation"][adata.obs["split"] == "train"]
+    held_out = set(adata.obs["perturbation"]) - set(in_train)
+    with contextlib.redirect_stdout(io.StringIO()):
+        ps.pp.add_perturbation_embedding(adata, table, "far", combine=combine)
+    model = make("generative", adata, perturbation_embedding="far")
+
+    def vectors(labels):
+        parts = [table.loc[label.split("+")] for label in labels if label != "control"]
+        return np.array([getattr(rows, combine)(axis=0) for rows in parts])
+
+    conditions = adata.obs.loc[in_train.index, ["perturbation", "cell_type"]].drop_duplicates()
+    trained = vectors(conditions["perturbation"])
+    assert any("+" in label for label in conditions["perturbation"])
+    np.testing.assert_allclose(model.module.vector_center, trained.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(model.module.vector_scale[:-1], trained.std(0)[:-1], rtol=1e-4)
+    asked = torch.from_numpy(vectors(held_out).astype(np.float32))
+    asked[:, -1] = 1.0  # a bit that no training condition has
+    told = model.module._condition(asked, torch.empty(len(asked), 0))
+    assert (told[:, -1] == 0).all()
+    assert told.abs().max() < 10
     plain = make("generative", adata)
     assert (plain.module.vector_center == 0).all()
     assert (plain.module.vector_scale == 1).all()
@@ -206,12 +227,71 @@ def test_vectors_are_standardised() -> None:
         ({"n_steps": 0}, "`n_steps`=0 must be positive"),
         ({"ema_decay": 1.0}, "`ema_decay`=1.0 must be at least 0 and less than 1"),
         ({"sigma": 0.0}, "`sigma`=0.0 must be positive"),
+        ({"path": "diffusion", "n_steps": 1001}, "`n_steps`=1001 must be at most 1000"),
     ],
 )
 def test_refusals(settings, match) -> None:
     adata = small_screen()
     with refused(adata, ValueError, match):
         ps.models.Generative(adata, **(TINY["generative"] | settings))
+
+
+def test_steps_are_whole() -> None:
+    adata = small_screen()
+    with refused(adata, TypeError, "`n_steps`=10.0 must be a whole number"):
+        ps.models.Generative(adata, **(TINY["generative"] | {"n_steps": 10.0}))
+
+
+def test_needs_populations() -> None:
+    """Neither effects, whose controls are one row, nor means of controls."""
+    adata = small_screen()
+    effects = ps.tl.effects(adata)
+    effects.obs["split"] = "train"
+    with refused(effects, ValueError, "needs cells, take the screen that the effects were made"):
+        make("generative", effects)
+    del effects.layers["control_mean"]
+    with refused(effects, ValueError, r"no population of 'A\|control', 'B\|control'"):
+        make("generative", effects)
+    model = make("generative", adata)
+    with pytest.raises(ValueError, match="`n_controls`=2: Generative learns from single cells"):
+        model.train(n_controls=2)
+    assert not model.is_trained
+
+
+def test_arguments_are_refused_before_training() -> None:
+    epochs = []
+    with pytest.raises(ValueError, match="`max_controls`=0 must be positive"):
+        ps.tl.fit_generative(
+            small_screen(),
+            **TINY["generative"],
+            max_epochs=1,
+            accelerator="cpu",
+            max_controls=0,
+            on_epoch=lambda *_: epochs.append(1),
+        )
+    assert not epochs
+
+
+def test_reach() -> None:
+    """Diffusion predicts a perturbation that is far away where it is, and not half way."""
+    rng = np.random.default_rng(0)
+    labels = ["control"] * 200 + [f"p{i}" for i in range(40) for _ in range(20)]
+    far = np.array(labels) == "p3"
+    x = rng.normal(2.0, 0.3, size=(len(labels), 10)).astype(np.float32)
+    x[far, :6] += 6.0
+    obs = pd.DataFrame({"perturbation": labels, "split": rng.choice(["train", "val"], len(x))})
+    adata = ad.AnnData(x, obs=obs.set_index(obs.index.astype(str)))
+    ps.pp.register(adata, perturbation_key="perturbation", control="control")
+    settings = TINY["generative"] | {"n_components": 4, "n_hidden": 32, "n_layers": 2}
+    settings |= {"path": "diffusion", "n_steps": 40}
+    model = ps.models.Generative(adata, **settings)
+    z = model.module.project(torch.from_numpy(x[(obs["split"] == "train").to_numpy()]))
+    want = (1.5 * z.abs().amax(dim=0)).clamp(min=5.0)
+    torch.testing.assert_close(model.module.reach[:4], want, rtol=1e-3, atol=0)
+    assert want[0] > 6.5
+    model.train(max_epochs=60, batch_size=128, lr=5e-3, accelerator="cpu")
+    predicted = model.predict(["p3"], max_controls=100).X[0, :6].mean()
+    assert predicted > 0.75 * x[far, :6].mean()
 
 
 def test_controls_of_the_mean() -> None:
@@ -221,6 +301,15 @@ def test_controls_of_the_mean() -> None:
     kept = ps.get.prediction(adata, "generative").X
     np.testing.assert_array_equal(kept, model.predict(max_controls=3).X)
     assert not np.allclose(kept, trained("generative").predict().X)
+
+
+def test_drawn_controls_follow_the_seed() -> None:
+    adata = small_screen()
+    settings = {**TINY["generative"], "max_epochs": 1, "accelerator": "cpu", "seed": 1}
+    model = ps.tl.fit_generative(adata, max_controls=3, **settings)
+    kept = ps.get.prediction(adata, "generative").X
+    np.testing.assert_array_equal(kept, model.predict(max_controls=3, seed=1).X)
+    assert not np.allclose(kept, model.predict(max_controls=3, seed=0).X)
 
 
 def test_optimal_transport() -> None:
@@ -284,8 +373,10 @@ def test_beats_the_floors_on_unseen_perturbations(path) -> None:
 def test_cross_validated() -> None:
     adata = small_screen()
     how = {**TINY["generative"], "max_epochs": 1, "accelerator": "cpu"}
-    ps.tl.cross_validate(adata, "generative", "random", n_folds=2, **how)
-    found = ps.get.prediction(adata, "generative_random")
+    embeddings = adata.uns["pertscope"]["perturbation_embeddings"]
+    embeddings["noise"] = embeddings["random"]
+    ps.tl.cross_validate(adata, "generative", "noise", n_folds=2, **how)
+    found = ps.get.prediction(adata, "generative_noise")
     labels = adata.obs.query("perturbation != 'control'")[["cell_type", "perturbation"]]
     assert found.n_obs == len(labels.drop_duplicates())
     assert np.isfinite(found.X).all()

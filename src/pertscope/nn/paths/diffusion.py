@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from pertscope.nn.paths.path import Field
 
 N_TIMES = 1000
-LARGEST = 5.0
-"""Coordinates of the cell that is seen through the noise are no larger, in standard deviations."""
 
 
 @final
@@ -38,6 +36,7 @@ class Diffusion(Path):
     n_outputs: ClassVar[int] = 1
     from_noise: ClassVar[bool] = True
     n_steps: ClassVar[int] = N_TIMES
+    max_steps: ClassVar[int | None] = N_TIMES
 
     def between(
         self, t: Tensor, z0: Tensor, z1: Tensor, noise: Tensor
@@ -47,16 +46,21 @@ class Diffusion(Path):
         kept = torch.from_numpy(kept_variance()).to(z1)[time][:, None]
         return time / N_TIMES, kept.sqrt() * z1 + (1 - kept).sqrt() * noise, noise[:, None]
 
-    def walk(self, field: Field, z0: Tensor, *, n_steps: int, generator: Generator) -> Tensor:
-        """From noise, one time after the other: of the 1,000, evenly spaced ones."""
-        times = np.unique(np.linspace(0, N_TIMES - 1, n_steps).round().astype(int))[::-1]
+    def walk(
+        self, field: Field, z0: Tensor, *, reach: Tensor, n_steps: int, generator: Generator
+    ) -> Tensor:
+        """From noise, one time after the other: of the 1,000, evenly spaced ones from the last.
+
+        The cell that is seen through the noise is no farther away than `reach`.
+        """
+        times = np.linspace(N_TIMES - 1, 0, n_steps).round().astype(int)
         kept = kept_variance()[times]
         z = torch.randn(z0.shape, generator=generator)
         for i, time in enumerate(times):
             now, later = float(kept[i]), float(kept[i + 1]) if i + 1 < len(times) else 1.0
             noise = field(z, z.new_tensor([time / N_TIMES]))[:, 0]
             cell = (z - math.sqrt(1 - now) * noise) / math.sqrt(now)
-            cell = cell.clamp(-LARGEST, LARGEST)  # in much noise, small errors are large ones
+            cell = cell.clamp(-reach, reach)  # in much noise, small errors are large ones
             share = now / later
             of_cell = math.sqrt(later) * (1 - share) / (1 - now)
             of_noisy = math.sqrt(share) * (1 - later) / (1 - now)

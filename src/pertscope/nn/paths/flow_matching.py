@@ -36,8 +36,10 @@ class FlowMatching(Path):
         """Places on the line, and its velocity; the noise is not used."""
         return t, torch.lerp(z0, z1, t[:, None]), (z1 - z0)[:, None]
 
-    def walk(self, field: Field, z0: Tensor, *, n_steps: int, generator: Generator) -> Tensor:
-        """Midpoint method; draws nothing."""
+    def walk(
+        self, field: Field, z0: Tensor, *, reach: Tensor, n_steps: int, generator: Generator
+    ) -> Tensor:
+        """Midpoint method; draws nothing, and goes as far as it goes."""
         z, dt = z0, 1 / n_steps
         for step in range(n_steps):
             t = z.new_tensor([step * dt])

@@ -49,8 +49,13 @@ class Path(ABC):
         ``(cells, n_outputs, d)``.
         """
 
+    max_steps: ClassVar[int | None] = None
+    """Most steps of a walk, where it has as many times and no more."""
+
     @abstractmethod
-    def walk(self, field: Field, z0: Tensor, *, n_steps: int, generator: Generator) -> Tensor:
+    def walk(
+        self, field: Field, z0: Tensor, *, reach: Tensor, n_steps: int, generator: Generator
+    ) -> Tensor:
         """Perturbed cells ``(cells, d)``, by what a network says on the way.
 
         Parameters
@@ -60,8 +65,10 @@ class Path(ABC):
             ``(cells, n_outputs, d)``.
         z0
             Control cells, ``(cells, d)``.
+        reach
+            How far from 0 a perturbed cell may be along each coordinate, ``(d,)``.
         n_steps
-            Steps.
+            Steps, from 1 to :attr:`max_steps`.
         generator
             Draws all noise.
         """

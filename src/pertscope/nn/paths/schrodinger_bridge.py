@@ -28,7 +28,9 @@ class SchrodingerBridge(Path):
 
     .. math:: u = E[z_1 - z_0] - \sigma \sqrt{t / (1 - t)}\, E[e]
 
-    Both targets stay finite at either end, where velocity and score of the bridge do not.
+    Both targets stay finite at either end, where velocity and score of the bridge do not. The
+    Schroedinger bridge in the strict sense is that between controls and cells which are paired by
+    the entropic optimal transport plan of regularisation ``2 sigma^2``.
 
     Parameters
     ----------
@@ -54,7 +56,9 @@ class SchrodingerBridge(Path):
         z = torch.lerp(z0, z1, t[:, None]) + width[:, None] * noise
         return t, z, torch.stack([z1 - z0, noise], dim=1)
 
-    def walk(self, field: Field, z0: Tensor, *, n_steps: int, generator: Generator) -> Tensor:
+    def walk(
+        self, field: Field, z0: Tensor, *, reach: Tensor, n_steps: int, generator: Generator
+    ) -> Tensor:
         """Euler's method; the noise of a step has the variance of the bridge, 0 in the last one."""
         z, dt = z0, 1 / n_steps
         for step in range(n_steps):

@@ -25,11 +25,15 @@ class CellAxes(NamedTuple):
         Unit vectors, float64 ``(genes, components)``.
     scale
         Standard deviation along each, float64 ``(components,)``.
+    farthest
+        Largest distance of a cell from the mean along each, in standard deviations, float64
+        ``(components,)``.
     """
 
     center: np.ndarray
     loadings: np.ndarray
     scale: np.ndarray
+    farthest: np.ndarray
 
 
 def cell_axes(x: Any, cells: np.ndarray, n_components: int, *, seed: int) -> CellAxes:
@@ -54,4 +58,6 @@ def cell_axes(x: Any, cells: np.ndarray, n_components: int, *, seed: int) -> Cel
     n_cells, n_genes = read.x.shape
     matrix = CentredMatrix(read.x, np.ones(n_genes, bool), mean, np.zeros(n_cells, np.int64))
     found = principal_components(matrix, min(n_components, n_cells - 1, n_genes), seed=seed)
-    return CellAxes(mean[0], found.loadings, np.sqrt(found.variance))
+    scale = np.sqrt(found.variance)
+    farthest = np.abs(matrix.times(found.loadings)).max(axis=0) / scale
+    return CellAxes(mean[0], found.loadings, scale, farthest)

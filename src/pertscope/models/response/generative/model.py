@@ -8,16 +8,31 @@ import numpy as np
 import torch
 
 from pertscope._core.conditions import screen_conditions
-from pertscope._core.keys import TRAIN
+from pertscope._core.keys import CONTROL_MEAN, TRAIN
 from pertscope._core.matrix import is_backed, matrix_of
+from pertscope._core.messages import listed
 from pertscope._core.splits import split_of
 from pertscope.models.checks import require_positive
+from pertscope.models.doses import treatments
+from pertscope.models.embedding_network import VARIES
 from pertscope.models.network import NetworkModel
 from pertscope.models.response.generative.axes import cell_axes
-from pertscope.models.response.generative.module import PATHS, GenerativeModule
+from pertscope.models.response.generative.module import (
+    LEAST_REACH,
+    PATHS,
+    GenerativeModule,
+    make_path,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+    from pertscope._core.conditions import Conditions
+
+LEAST_CONTROLS = 2
+"""Control cells of a combination of covariates that are a population."""
+BEYOND = 1.5
+"""How much farther than any training cell a predicted cell may be along a component."""
 
 
 @final
@@ -58,7 +73,8 @@ class Generative(NetworkModel):
     ema_decay
         Predictions come from a moving mean of the weights: the weight of what was before.
     n_steps
-        Steps of a walk; by default those above.
+        Steps of a walk; by default those above, at most 1,000 of diffusion. With few steps of the
+        paths that draw noise, spread is too small before means are off.
     sigma
         Noise of the bridge.
     seed
@@ -106,6 +122,8 @@ class Generative(NetworkModel):
     ) -> None:
         if path not in PATHS:
             raise ValueError(f"`path`={path!r} must be one of {list(PATHS)}.")
+        if n_steps is not None and not isinstance(n_steps, int):
+            raise TypeError(f"`n_steps`={n_steps!r} must be a whole number.")
         require_positive(
             n_components=n_components,
             n_per_token=n_per_token,
@@ -120,6 +138,9 @@ class Generative(NetworkModel):
             raise ValueError(f"`ema_decay`={ema_decay} must be at least 0 and less than 1.")
         if not sigma > 0:
             raise ValueError(f"`sigma`={sigma} must be positive.")
+        most = make_path(path, sigma).max_steps
+        if most is not None and n_steps is not None and n_steps > most:
+            raise ValueError(f"`n_steps`={n_steps} must be at most {most}, the times of {path!r}.")
         super().__init__(
             adata,
             perturbation_embedding=perturbation_embedding,
@@ -135,7 +156,9 @@ class Generative(NetworkModel):
             sigma=sigma,
             seed=seed,
         )
-        self._look()
+        conditions = screen_conditions(self.adata, self.screen)
+        self._require_cells(conditions)
+        self._look(conditions)
 
     def _build(self) -> GenerativeModule:
         v = self.vocabulary
@@ -149,12 +172,22 @@ class Generative(NetworkModel):
             **settings,
         )
 
-    def _look(self) -> None:
+    def _require_cells(self, conditions: Conditions) -> None:
+        """Refuse a screen without populations: of effects, say."""
+        n = np.bincount(conditions.codes, minlength=len(conditions))
+        alone = conditions.is_control & (n < LEAST_CONTROLS)
+        if CONTROL_MEAN in self.adata.layers or alone.any():
+            where = f" of {listed(conditions.index[alone])}" if alone.any() else ""
+            raise ValueError(
+                f"Generative carries populations, and the screen has no population{where}: it "
+                "needs cells, take the screen that the effects were made from."
+            )
+
+    def _look(self, conditions: Conditions) -> None:
         """Tell the module the axes of the training cells, and the scale of the vectors."""
         x = matrix_of(self.adata, self.screen.layer)
         if is_backed(x) and getattr(x, "format", None) == "csc":
             return  # training refuses it
-        conditions = screen_conditions(self.adata, self.screen)
         cells = np.flatnonzero(split_of(self.adata, conditions) == TRAIN)
         module, n_components = self.module, self.settings["n_components"]
         axes = cell_axes(x, cells, n_components, seed=self.settings["seed"])
@@ -162,8 +195,15 @@ class Generative(NetworkModel):
         module.center.copy_(torch.from_numpy(axes.center))
         module.loadings[:, :n].copy_(torch.from_numpy(axes.loadings.copy()))
         module.scale[:n].copy_(torch.from_numpy(axes.scale))
-        if self.vocabulary.embedding is not None:
-            vectors = self.vocabulary.singles()
-            spread = vectors.std(axis=0)
-            module.vector_center.copy_(torch.from_numpy(vectors.mean(axis=0)))
-            module.vector_scale.copy_(torch.from_numpy(np.where(spread > 0, spread, 1)))
+        reach = np.maximum(BEYOND * axes.farthest, LEAST_REACH)
+        module.reach[:n].copy_(torch.from_numpy(reach))
+        if self.vocabulary.embedding is None:
+            return
+        applied, treatment = treatments(self.adata.obs, conditions)
+        trained = np.unique(treatment[cells])
+        trained = trained[~applied.is_control[trained]]
+        vectors = self.vocabulary.encode_perturbations(applied.take(trained)).astype(np.float64)
+        varies = np.ptp(vectors, axis=0) > VARIES * np.abs(vectors).max(axis=0)
+        scale = np.where(varies, vectors.std(axis=0), np.inf)  # what is constant becomes 0
+        module.vector_center.copy_(torch.from_numpy(vectors.mean(axis=0)))
+        module.vector_scale.copy_(torch.from_numpy(scale))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from pertscope.nn.paths.path import Path
+
+LEAST_REACH = 5.0
+"""Predicted cells may be so far from the mean along a component, or farther if cells are."""
 
 PATHS = ("flow_matching", "diffusion", "schrodinger_bridge")
 
@@ -43,9 +46,11 @@ class GenerativeModule(AveragedModule):
         Seed of the noise of walks.
     """
 
+    of_single_cells: ClassVar[bool] = True
     center: Tensor
     loadings: Tensor
     scale: Tensor
+    reach: Tensor
     vector_center: Tensor
     vector_scale: Tensor
 
@@ -74,6 +79,7 @@ class GenerativeModule(AveragedModule):
         self.register_buffer("center", torch.zeros(n_genes))
         self.register_buffer("loadings", torch.zeros(n_genes, n_components))
         self.register_buffer("scale", torch.ones(n_components))
+        self.register_buffer("reach", torch.full((n_components,), LEAST_REACH))
         self.register_buffer("vector_center", torch.zeros(n_perturbations))
         self.register_buffer("vector_scale", torch.ones(n_perturbations))
         self.trunk = ConditionedTransformer(
@@ -118,7 +124,7 @@ class GenerativeModule(AveragedModule):
 
         drawn = zlib.crc32(state.detach().numpy().tobytes(), self.seed % 2**32)
         generator = torch.Generator().manual_seed(drawn)
-        z = self.path.walk(field, z0, n_steps=self.n_steps, generator=generator)
+        z = self.path.walk(field, z0, reach=self.reach, n_steps=self.n_steps, generator=generator)
         return state + ((z - z0) * self.scale) @ self.loadings.T
 
     def loss(
