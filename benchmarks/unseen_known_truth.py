@@ -194,15 +194,6 @@ def claims(screen: ad.AnnData, table: pd.DataFrame, truth: pd.Series) -> dict[st
     return held
 
 
-def attention_among_all(table: pd.DataFrame) -> str:
-    """What attention among all embeddings, useless ones too, loses against the useful one alone."""
-    closed = everything(table)["gap_closed"].astype(float)
-    lost = closed["fusion_spectral"] - closed[f"fusion_{JOINED}"]
-    if lost < SAME:
-        return f"fusion_all is within {SAME} of fusion_spectral, or better: {-lost:+.3f} of the gap"
-    return f"attention loses {lost:.3f} of the gap here: fusion_all is worse than fusion_spectral"
-
-
 def beats(screen: ad.AnnData, table: pd.DataFrame, first: str, second: str) -> bool:
     """Whether the error is lower beyond doubt, over all conditions, and lower in every line."""
     difference = ps.get.comparison(screen, first, second, metrics=[METRIC]).loc[METRIC]

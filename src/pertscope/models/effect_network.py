@@ -116,7 +116,7 @@ class EffectNetwork(ResponseModel):
         if not len(val):
             rows, val = self._shared_out(found.conditions, rows, val_fraction)
         train = found.conditions.take(rows)
-        fixed = self._fix(train)
+        fixed = self._fix(train, found.effects[rows])
         self.is_trained, self.history = False, pd.DataFrame()
         self._fixed = fixed
         self._means = _means_by_context(
@@ -160,10 +160,10 @@ class EffectNetwork(ResponseModel):
         """Say once which conditions to train on or to predict are not known, or refuse."""
 
     @abstractmethod
-    def _fix(self, train: Conditions) -> dict[str, np.ndarray]:
-        """What the network takes from its training conditions before it trains, and is saved.
+    def _fix(self, train: Conditions, effects: np.ndarray) -> dict[str, np.ndarray]:
+        """What the network takes from its training conditions and effects before it trains.
 
-        It is ``self._fixed`` when :meth:`_build` and :meth:`_inputs` are called.
+        It is saved, and is ``self._fixed`` when :meth:`_build` and :meth:`_inputs` are called.
         """
 
     @abstractmethod

@@ -24,6 +24,7 @@ def fit_embedding_fusion(
     n_layers: int | None = None,
     n_heads: int | None = None,
     dropout: float = 0.1,
+    drop_useless: bool = True,
     seed: int = 0,
     key_added: str = "embedding_fusion",
     **train_kwargs: Any,
@@ -51,6 +52,9 @@ def fit_embedding_fusion(
         Blocks and heads of the transformer; by default 4 and 5, or 8 and 10 of ``"full"``.
     dropout
         Share of a token dropped in training.
+    drop_useless
+        Leave out embeddings from which a stack of ridge regressions takes nothing;
+        ``model.fused`` names the others.
     seed
         Seed of weights, order, dropout, and of the perturbations to validate on.
     key_added
@@ -113,6 +117,7 @@ def fit_embedding_fusion(
             n_layers=n_layers,
             n_heads=n_heads,
             dropout=dropout,
+            drop_useless=drop_useless,
             seed=seed,
         ),
         key_added,

@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from tests.helpers import fingerprint, refused
@@ -19,7 +20,6 @@ from pertscope.models.response.embedding_fusion.module import FusionModule
 
 if TYPE_CHECKING:
     import anndata as ad
-    import pandas as pd
 
 SMALL = {"n_dims": 24, "n_layers": 2, "n_heads": 2}
 SHORT = {**SMALL, "max_epochs": 60, "lr": 5e-3, "accelerator": "cpu"}
@@ -62,6 +62,30 @@ def test_finds_what_there_is_to_know(kind) -> None:
     assert error["one"] < 0.6 * error["mean_effect"]
     assert error["fused"] < 0.7 * error["mean_effect"]
     assert 0.9 < error["nothing"] / error["mean_effect"] < 1.15
+
+
+@pytest.mark.parametrize("kind", ["simple", "full"])
+def test_useless_embeddings_are_left_out(kind, tmp_path) -> None:
+    adata, noise = screen(), [f"noise_{i}" for i in range(5)]
+    names = table_of(adata, "true").index
+    for i, name in enumerate(noise):
+        values = np.random.default_rng(i).normal(size=(len(names), 30))
+        add(adata, pd.DataFrame(values, index=names), name)
+    fit = functools.partial(ps.tl.fit_embedding_fusion, adata, kind=kind, **SHORT)
+    fit(perturbation_embedding=["true"], key_added="alone")
+    model = fit(perturbation_embedding=[*noise[:2], "true", *noise[2:]], key_added="crowd")
+    assert model.fused == ["true"]
+    all_of_them = fit(
+        perturbation_embedding=[*noise, "true"], drop_useless=False, key_added="drowned"
+    )
+    assert all_of_them.fused == [*noise, "true"]
+    error = errors(adata)
+    assert error["crowd"] == error["alone"] < 0.8 * error["drowned"]
+    model.save(tmp_path / "model")
+    loaded = ps.models.EmbeddingFusion.load(tmp_path / "model", adata)
+    assert loaded.fused == ["true"]
+    np.testing.assert_array_equal(loaded.predict().X, model.predict().X)
+    assert fit(perturbation_embedding=noise).fused  # something is left, however little it says
 
 
 def test_full_predicts_a_line_where_nothing_was_tried() -> None:
@@ -170,7 +194,9 @@ def test_missing_embeddings(tmp_path) -> None:
     add(adata, table_of(adata, "true").drop(["p003", "p004"]), "a")
     add(adata, table_of(adata, "useless").drop(["p003", "p005"]), "b")
     with pytest.warns(UserWarning, match=r"no vector in .*'a', 'b'.* for 2 of .*'x\|p003'"):
-        model = ps.tl.fit_embedding_fusion(adata, perturbation_embedding=["a", "b"], **TINY)
+        model = ps.tl.fit_embedding_fusion(
+            adata, perturbation_embedding=["a", "b"], drop_useless=False, **TINY
+        )
     held_out = set(adata.obs["gene"][adata.obs["split"] == "test"])
     of_train = (adata.obs["split"] == "train") & (adata.obs["line"] == "x")
     mean = adata[of_train & (adata.obs["gene"] != "control")].X.mean(axis=0)

@@ -103,7 +103,7 @@ class ContextMLP(EmbeddingNetwork):
             seed=seed,
         )
 
-    def _fix(self, train: Conditions) -> dict[str, np.ndarray]:
+    def _fix(self, train: Conditions, _: np.ndarray) -> dict[str, np.ndarray]:
         fixed = self._scales(train)
         if self.settings["context"] == ONE_HOT:
             return fixed | self._one_hot_covariates(train)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import torch
 
 from pertscope.models.checks import require_positive, require_share
-from pertscope.models.control_means import controls_by_context, places_of
-from pertscope.models.embedding_network import EmbeddingNetwork
+from pertscope.models.control_means import context_names, controls_by_context, places_of
+from pertscope.models.embedding_network import CENTER, EmbeddingNetwork
 from pertscope.models.response.embedding_fusion.full_module import FullFusionModule
+from pertscope.models.response.embedding_fusion.informative import informative
 from pertscope.models.response.embedding_fusion.module import FusionModule
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ SIMPLE, FULL = "simple", "full"
 SIZES = {SIMPLE: {"n_layers": 4, "n_heads": 5}, FULL: {"n_layers": 8, "n_heads": 10}}
 """What the paper took."""
 ADDED, TOKEN = "added", "token"
+KEPT = "kept"
+"""Places of the embeddings that are fused, among what is fixed in training."""
 
 
 @final
@@ -59,6 +63,10 @@ class EmbeddingFusion(EmbeddingNetwork):
         Blocks and heads of the transformer; by default 4 and 5, or 8 and 10 of ``"full"``.
     dropout
         Share of a token dropped in training.
+    drop_useless
+        Leave out embeddings from which a stack of ridge regressions takes nothing (under a
+        hundredth of the largest squared effect): among hundreds of perturbations attention learns
+        their noise by heart. ``model.fused`` names the others.
     seed
         Seed of weights, order, dropout, and of the perturbations to validate on.
 
@@ -101,6 +109,7 @@ class EmbeddingFusion(EmbeddingNetwork):
         n_layers: int | None = None,
         n_heads: int | None = None,
         dropout: float = 0.1,
+        drop_useless: bool = True,
         seed: int = 0,
     ) -> None:
         if perturbation_embedding is None:
@@ -125,11 +134,25 @@ class EmbeddingFusion(EmbeddingNetwork):
             n_layers=n_layers,
             n_heads=n_heads,
             dropout=dropout,
+            drop_useless=drop_useless,
             seed=seed,
         )
 
-    def _fix(self, train: Conditions) -> dict[str, np.ndarray]:
-        fixed = self._scales(train)
+    @property
+    def fused(self) -> list[str]:
+        """Embeddings that the trained model fuses."""
+        self._require_trained()
+        return [self._names[i] for i in self._fixed[KEPT]]
+
+    def _fix(self, train: Conditions, effects: np.ndarray) -> dict[str, np.ndarray]:
+        fixed, sources = self._scales(train), self._sources(train)
+        useful = np.ones(len(sources.widths), bool)
+        if self.settings["drop_useless"]:
+            group, seed = context_names(train), self.settings["seed"]
+            useful = informative(sources, effects, group, seed=seed)
+            for block in itertools.compress(sources.blocks, ~useful):
+                fixed[CENTER][block] = np.nan  # what has no other vector is not known
+        fixed[KEPT] = np.flatnonzero(useful)
         if self.settings["kind"] == FULL:
             names, means = controls_by_context(self.adata, self.screen)
             centred = means - means.mean(axis=0)
@@ -139,19 +162,23 @@ class EmbeddingFusion(EmbeddingNetwork):
 
     def _build(self, mean: torch.Tensor) -> EffectModule:
         settings = self.settings
+        widths = tuple(self.widths[i] for i in self._fixed[KEPT])
         shape: dict[str, Any] = {k: settings[k] for k in ("n_dims", "dropout")}
         shape |= {
             k: v if settings[k] is None else settings[k] for k, v in SIZES[settings["kind"]].items()
         }
         if settings["kind"] == FULL:
             contexts = torch.from_numpy(self._fixed["controls"])
-            return FullFusionModule(self.widths, contexts, mean=mean, **shape)
+            return FullFusionModule(widths, contexts, mean=mean, **shape)
         as_token = settings["covariates"] == TOKEN
         n = self.vocabulary.n_covariates
-        return FusionModule(self.widths, n, mean=mean, as_token=as_token, **shape)
+        return FusionModule(widths, n, mean=mean, as_token=as_token, **shape)
 
     def _inputs(self, conditions: Conditions) -> tuple[torch.Tensor, ...]:
         vectors, there = self._scaled(conditions)
+        kept = self._fixed[KEPT]
+        blocks = vectors.split(self.widths, dim=1)
+        vectors, there = torch.cat([blocks[i] for i in kept], dim=1), there[:, kept]
         if self.settings["kind"] == FULL:
             places = places_of(conditions, self._fixed["contexts"])
             return vectors, there, torch.from_numpy(places)

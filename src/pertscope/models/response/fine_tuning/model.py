@@ -197,7 +197,7 @@ class FineTuning(EffectNetwork):
             held_out=(held_out.index, self._known(held_out)),
         )
 
-    def _fix(self, train: Conditions) -> dict[str, np.ndarray]:
+    def _fix(self, train: Conditions, _: np.ndarray) -> dict[str, np.ndarray]:
         settings, seed = self.settings, self.settings["seed"]
         screen = self.adata, self.screen
         if settings["encoder"] is None:
