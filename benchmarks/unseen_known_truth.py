@@ -6,8 +6,8 @@ given to the wrong genes do not. Every perturbation is predicted out of five fol
 embedding and from all of them at once, and held against the train mean and the experimental error.
 
 Prints the table behind Figure 1 of Cole et al. (2025), a row per prediction, and the claims below;
-ends with status 1 if one of them does not hold. Attention among all embeddings is shown with useless
-ones left out (``fusion``, the default) and kept (``fusion_undropped``). ``python
+ends with status 1 if one of them does not hold. Attention among all embeddings is shown with
+useless ones left out (``fusion``, the default) and kept (``fusion_undropped``). ``python
 benchmarks/unseen_known_truth.py`` takes some minutes; sizes and the seed are arguments.
 """
 
