@@ -44,8 +44,8 @@ def fit_embedding_regression(
     perturbation_embedding
         Name of an embedding (:func:`pertscope.pp.add_perturbation_embedding`), or several names.
     regressor
-        ``"knn"``, ``"ridge"``, ``"lasso"``, ``"elastic_net"``, ``"linear"`` or ``"mlp"``; of labels
-        (:func:`pertscope.tl.deg_labels`) ``"logistic"``.
+        ``"knn"``, ``"ridge"``, ``"lasso"``, ``"elastic_net"``, ``"bilinear"``, ``"linear"``
+        or ``"mlp"``; of labels (:func:`pertscope.tl.deg_labels`) ``"logistic"``.
     join
         What several embeddings become: ``"concat"`` puts their components side by side;
         ``"stack"`` gives each a regression of its own and weighs what they predict.

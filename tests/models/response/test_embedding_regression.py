@@ -24,7 +24,7 @@ from tests.models.response.known_effects import (
 )
 
 import pertscope as ps
-from pertscope.models.response._linear_regression import linear_errors
+from pertscope.models.response._linear_regression import fit_linear, linear_effects, linear_errors
 from pertscope.models.response._neighbor_regression import neighbor_errors
 from pertscope.models.response._regression import RegressionOptions, inner_folds
 
@@ -108,6 +108,26 @@ def test_linear_regressions_are_those_of_sklearn(regressor, estimator) -> None:
         best, want = by_sklearn(adata, estimator, grid, context)
         assert model.selected[context] == best.get("alpha", 0)
         np.testing.assert_allclose(predicted(adata, context), want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("n", "n_genes"), [(12, 5), (30, 40)])
+def test_bilinear_is_ridge_on_both_sides(n, n_genes) -> None:
+    rng = np.random.default_rng(n)
+    z, effects = rng.normal(size=(n, 4)), rng.normal(size=(n, n_genes))
+    p, y = z - z.mean(axis=0), effects - effects.mean(axis=0)
+    left, size, _ = np.linalg.svd(y.T, full_matrices=False)
+    g = left * size
+    for penalty in (0.01, 1.0):
+        a = n * penalty
+        of_genes = np.linalg.solve(g.T @ g + a * np.eye(g.shape[1]), g.T @ y.T @ p)
+        w = g @ of_genes @ np.linalg.inv(p.T @ p + a * np.eye(4))
+        found = fit_linear(z, effects, penalty, 0.0, bilinear=True)
+        np.testing.assert_allclose(found[:-1], w.T, atol=1e-9)
+        want = effects.mean(axis=0) + p @ w.T
+        np.testing.assert_allclose(linear_effects(found, z), want, atol=1e-9)
+    errors = linear_errors(z, effects, np.arange(n) % 3, [0.01, 1.0], l1_ratio=0.0, bilinear=True)
+    plain = linear_errors(z, effects, np.arange(n) % 3, [0.01, 1.0], l1_ratio=0.0)
+    assert (errors < plain).all()  # noise alone: the more is shrunken, the better
 
 
 @pytest.mark.parametrize(("n_dims", "n_components"), [(60, 100), (60, 10), (3, 100)])
@@ -302,7 +322,9 @@ def test_combinations_and_cells() -> None:
         assert not np.allclose(x[f"{a}+{b}"], x[f"{a}+{c}"], atol=1e-3)
 
 
-@pytest.mark.parametrize("regressor", ["knn", "ridge", "lasso", "elastic_net", "linear", "mlp"])
+@pytest.mark.parametrize(
+    "regressor", ["knn", "ridge", "bilinear", "lasso", "elastic_net", "linear", "mlp"]
+)
 def test_the_truth_beats_chance(regressor) -> None:
     """Effects are a linear function of one embedding; another is random."""
     adata = split(effect_screen(120, contexts=("x", "y")))

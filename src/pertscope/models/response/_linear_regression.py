@@ -14,14 +14,21 @@ TOLERANCE, MAX_SWEEPS = 1e-7, 1000
 
 
 def linear_path(
-    features: np.ndarray, effects: np.ndarray, penalties: Sequence[float], l1_ratio: float
+    features: np.ndarray,
+    effects: np.ndarray,
+    penalties: Sequence[float],
+    l1_ratio: float,
+    *,
+    bilinear: bool = False,
 ) -> tuple[np.ndarray, int]:
     """Coefficients for each penalty, float64 ``(penalties, features + 1, genes)``, intercept last.
 
     With Z the centred features, a penalty a and a ratio r they minimise, for each gene y,
     ``|y - Z w|^2 / (2 n) + a r |w|_1 + a (1 - r) |w|^2 / 2``: ridge regression where r is 0, the
     lasso where it is 1, the shortest least squares where a is 0. As scikit-learn's Lasso and
-    ElasticNet; its Ridge calls ``n a`` what is a here.
+    ElasticNet; its Ridge calls ``n a`` what is a here. Where r is 0, `bilinear` shrinks the genes'
+    side as well: ``G (G'G + n a)^-1 G' Y' Z (Z'Z + n a)^-1``, G holding the principal components of
+    the effects Y.
 
     Returns
     -------
@@ -30,7 +37,7 @@ def linear_path(
     center, mean = features.mean(axis=0), effects.mean(axis=0, dtype=np.float64)
     z, y = features - center, effects - mean
     if l1_ratio == 0:
-        found, unsettled = _ridge(z, y, penalties), 0
+        found, unsettled = _ridge(z, y, penalties, bilinear=bilinear), 0
     else:
         found, unsettled = _elastic_net(z, y, penalties, l1_ratio)
     intercept = mean - center @ found
@@ -38,7 +45,12 @@ def linear_path(
 
 
 def fit_linear(
-    features: np.ndarray, effects: np.ndarray, penalty: float, l1_ratio: float
+    features: np.ndarray,
+    effects: np.ndarray,
+    penalty: float,
+    l1_ratio: float,
+    *,
+    bilinear: bool = False,
 ) -> np.ndarray:
     """Coefficients for one penalty, float64 ``(features + 1, genes)``.
 
@@ -47,7 +59,7 @@ def fit_linear(
     UserWarning
         If regressions did not settle.
     """
-    path, unsettled = linear_path(features, effects, [penalty], l1_ratio)
+    path, unsettled = linear_path(features, effects, [penalty], l1_ratio, bilinear=bilinear)
     if unsettled:
         warnings.warn(
             f"{unsettled} of {effects.shape[1]} regressions did not settle with a penalty of "
@@ -70,24 +82,36 @@ def linear_errors(
     penalties: Sequence[float],
     *,
     l1_ratio: float,
+    bilinear: bool = False,
 ) -> np.ndarray:
     """Mean L2 error of held-out rows for each penalty, float64 ``(penalties,)``."""
     total = np.zeros(len(penalties))
     for held_out in (fold == f for f in np.unique(fold)):
-        path, _ = linear_path(features[~held_out], effects[~held_out], penalties, l1_ratio)
+        path, _ = linear_path(
+            features[~held_out], effects[~held_out], penalties, l1_ratio, bilinear=bilinear
+        )
         for i, coefficients in enumerate(path):
             left = effects[held_out] - linear_effects(coefficients, features[held_out])
             total[i] += np.linalg.norm(left, axis=1).sum()
     return total / len(fold)
 
 
-def _ridge(z: np.ndarray, y: np.ndarray, penalties: Sequence[float]) -> np.ndarray:
+def _ridge(
+    z: np.ndarray, y: np.ndarray, penalties: Sequence[float], *, bilinear: bool
+) -> np.ndarray:
     left, size, right = np.linalg.svd(z, full_matrices=False)
     kept = size > max(z.shape) * np.finfo(np.float64).eps * size.max(initial=0)
     left, size, right = left[:, kept], size[kept], right[kept]
-    target = left.T @ y
-    shrunken = [size / (size**2 + len(z) * a) for a in penalties]
-    return np.stack([right.T @ (s[:, None] * target) for s in shrunken])
+    shrunken = [size[:, None] / (size[:, None] ** 2 + len(z) * a) for a in penalties]
+    if not bilinear:
+        target = left.T @ y
+        return np.stack([right.T @ (s * target) for s in shrunken])
+    _, strength, genes = np.linalg.svd(y, full_matrices=False)
+    target = left.T @ y @ genes.T
+    strength = strength**2
+    of_genes = [strength / (strength + len(z) * a) for a in penalties]
+    both = zip(shrunken, of_genes, strict=True)
+    return np.stack([right.T @ (s * target * g) @ genes for s, g in both])
 
 
 def _elastic_net(

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 KNN, LINEAR, MLP, LOGISTIC = "knn", "linear", "mlp", "logistic"
-PENALISED = ("ridge", "lasso", "elastic_net")
+BILINEAR = "bilinear"
+PENALISED = ("ridge", "lasso", "elastic_net", BILINEAR)
 CONCAT, STACK = "concat", "stack"
 REGRESSORS = (KNN, *PENALISED, LINEAR, MLP, LOGISTIC)
 PENALTIES = (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)
@@ -203,7 +204,10 @@ def fit_regression(
         elif labels:
             errors = logistic_errors(z, y, fold, candidates, seed=options.seed)
         else:
-            errors = linear_errors(z, y, fold, candidates, l1_ratio=options.ratio)
+            two_sided = options.regressor == BILINEAR
+            errors = linear_errors(
+                z, y, fold, candidates, l1_ratio=options.ratio, bilinear=two_sided
+            )
     chosen = candidates[int(np.argmin(errors))]
     return arrays | learned | {"chosen": np.array(chosen)} | _final(z, y, chosen, fold, options)
 
@@ -218,7 +222,8 @@ def _final(
         return fit_mlp(z, y, fold == 0, n_hidden=options.n_hidden, seed=options.seed)
     if options.regressor == LOGISTIC:
         return {"coefficients": fit_logistic(z, y, chosen)}
-    return {"coefficients": fit_linear(z, y, chosen, options.ratio)}
+    bilinear = options.regressor == BILINEAR
+    return {"coefficients": fit_linear(z, y, chosen, options.ratio, bilinear=bilinear)}
 
 
 def predict_regression(

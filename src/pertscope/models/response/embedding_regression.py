@@ -44,6 +44,8 @@ class EmbeddingRegression(EffectModel):
     - ``"knn"``: the mean effect of the k nearest training conditions;
     - ``"linear"``, ``"ridge"``, ``"lasso"``, ``"elastic_net"``: ``argmin |y - w z|^2 / (2 n) + a r
       |w|_1 + a (1 - r) |w|^2 / 2``, where r is 0 for ridge, 1 for the lasso, and a is 0 for linear;
+    - ``"bilinear"``: ridge regression of both sides, ``y = G (G'G + n a)^-1 G' Y' Z (Z'Z + n a)^-1
+      z`` with G the principal components of the training effects Y over genes;
     - ``"mlp"``: a network with one hidden layer, stopped by the first of the inner folds;
     - ``"logistic"``, of labels (:func:`pertscope.tl.deg_labels`): the most probable of down,
       unchanged and up by multinomial logistic regression, penalised by ``a |w|^2 / 2``, where the
