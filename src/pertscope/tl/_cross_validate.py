@@ -77,8 +77,8 @@ def cross_validate(
         ``"bilinear"``, ``"linear"`` or ``"mlp"``; of labels (:func:`pertscope.tl.deg_labels`)
         ``"logistic"``; see :class:`pertscope.models.EmbeddingRegression`. Or the name of any model
         that takes a ``perturbation_embedding``, such as ``"embedding_fusion"`` or
-        ``"latent_additive"``: it is made and trained anew in each fold; a fifth of the training perturbations are val, by which
-        networks stop.
+        ``"latent_additive"``: it is made and trained anew in each fold; a fifth of the training
+        perturbations are val, by which networks stop.
     embeddings
         Names of the embeddings (:func:`pertscope.pp.add_perturbation_embedding`); several in a list
         of their own, ``["a", ["a", "b"]]``, are joined and called ``"a+b"``. Names that would make
