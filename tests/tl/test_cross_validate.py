@@ -371,7 +371,7 @@ def test_lines_with_other_perturbations() -> None:
     [
         (("knn", "tru"), KeyError, "no perturbation embedding 'tru'; nearest: 'true'"),
         (("svm", "true"), ValueError, "`model`='svm' must be one of"),
-        (("bilinear", "true"), ValueError, "a model that takes a `perturbation_embedding`"),
+        (("additive", "true"), ValueError, "a model that takes a `perturbation_embedding`"),
         (("embedding_fusion", "true", {"k": 3}), ValueError, "there is no setting 'k'; "),
         (
             ("latent_additive", [["true", "random"]]),

@@ -68,6 +68,7 @@ def test_settings_arrive(name) -> None:
             "kind": "simple",
             "covariates": "token",
             "dropout": 0.3,
+            "drop_useless": False,
             "seed": 5,
         },
         "context_mlp": {
