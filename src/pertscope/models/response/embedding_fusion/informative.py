@@ -42,7 +42,7 @@ def informative(
     options = RegressionOptions(regressor="ridge", join=STACK, seed=seed)
     taken = np.zeros(len(sources.widths))
     if len(taken) == 1:
-        return taken == 0
+        return np.ones(1, bool)
     for name in np.unique(group):
         rows = np.flatnonzero(group == name)
         here = sources.take(rows)
