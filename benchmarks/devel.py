@@ -23,10 +23,12 @@ DEVEL = {
     "metrics": [
         "cosine_logfc",
         "cosine_rank_logfc",
+        "cosine_transposed_rank_logfc",
         "half_energy_distance_pca",
         "deg_recall_at_20_t-test",
         "rmse_mean",
         "rmse_rank_mean",
+        "rmse_transposed_rank_mean",
     ],
 }
 K562 = DEVEL | {"keep": {"cell_type": ["k562"]}}
