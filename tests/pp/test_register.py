@@ -114,6 +114,7 @@ def test_a_control_inside_a_combination_is_no_perturbation() -> None:
         ({"combination_separator": ""}, ValueError, "must not be empty; `None` means no comb"),
         ({"covariate_keys": ["cell_type"] * 2}, ValueError, "'cell_type' cannot have two meanings"),
         ({"covariate_keys": ["perturbation"]}, ValueError, "'perturbation' cannot have two mean"),
+        ({"covariate_keys": ["metric"]}, ValueError, "'metric' are named as columns that tables"),
         ({"split_key": "batch", "batch_key": "batch"}, ValueError, "'batch' cannot have two mean"),
         ({"split_key": "a/b"}, ValueError, "`split_key`='a/b' cannot be stored"),
         ({"dose_key": "batch"}, TypeError, "'batch'.* must be numeric to be a dose"),

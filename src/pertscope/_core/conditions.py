@@ -132,14 +132,25 @@ def conditions_of(obs: pd.DataFrame, screen: Screen) -> Conditions:
     ValueError
         If a label is missing.
     """
-    columns = {}
-    for key in screen.condition_keys:
-        columns[key] = label_column(obs, key)
-    frame = pd.DataFrame(columns)  # without the index of obs, which may be named like a column
-    groups = frame.groupby(screen.condition_keys, sort=True, observed=True)
-    codes = groups.ngroup().to_numpy(np.int64)
-    table = frame.iloc[np.unique(codes, return_index=True)[1]].astype(str).reset_index(drop=True)
+    columns = {key: label_column(obs, key) for key in screen.condition_keys}
+    codes, n = np.zeros(len(obs), dtype=np.int64), 1
+    for column in columns.values():  # categories are sorted, and so are pairs of them
+        n_labels = len(column.categories)
+        codes, n = _renumbered(codes * n_labels + column.codes, n * n_labels)
+    first = np.empty(n, dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    table = pd.DataFrame({key: np.asarray(column[first]) for key, column in columns.items()})
+    table = table.astype(str)
     return Conditions(table, codes, screen)
+
+
+def _renumbered(codes: np.ndarray, n: int) -> tuple[np.ndarray, int]:
+    """Codes below `n` without gaps, in the same order, and how many there are."""
+    if n > 4 * len(codes):
+        found, codes = np.unique(codes, return_inverse=True)
+        return codes, len(found)
+    there = np.bincount(codes, minlength=n) > 0
+    return (np.cumsum(there) - 1)[codes], int(there.sum())
 
 
 def label_column(obs: pd.DataFrame, key: str) -> pd.Categorical[Any]:

@@ -43,6 +43,16 @@ FLOOR, FLOOR_NAME, CEILING, NORMALISED = "floor", "floor_name", "ceiling", "norm
 BETTER = "better"
 """Further columns of a score table, and of the table that joins them."""
 
+QUANTILE = "quantile"
+"""Column of a table of ceilings."""
+
+TABLE_COLUMNS = (
+    *(PREDICTION, PERTURBATION, STATISTIC, METRIC, VALUE),
+    *(FLOOR, FLOOR_NAME, CEILING, NORMALISED, BETTER, QUANTILE),
+    *("n_cells", "n_controls", "is_control", "is_combination"),
+)
+"""Columns that stand beside covariates in tables of scores and of conditions."""
+
 COUNTS_LAYER = "counts"
 CONTROL_MEAN = "control_mean"
 """``layers[CONTROL_MEAN]`` of a screen of effects: mean of the controls, in their rows."""

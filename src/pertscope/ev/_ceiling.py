@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from pertscope.ev._score import Chosen
 
 QUANTILES = np.linspace(0, 1, 21)
-QUANTILE = "quantile"
 
 
 def ceiling(
@@ -148,7 +147,7 @@ def ceiling(
         rows = lay_out(judged.conditions, METRICS[name].level)
         named = rows.assign(**{keys.STATISTIC: statistic, keys.METRIC: name})
         for quantile, value in zip(QUANTILES, _quantiles(values), strict=True):
-            parts.append(named.assign(**{QUANTILE: quantile, keys.VALUE: value}))
+            parts.append(named.assign(**{keys.QUANTILE: quantile, keys.VALUE: value}))
     table = score_table(parts)
     require_actual(adata)
     adata.uns[key_added] = table

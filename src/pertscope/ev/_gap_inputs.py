@@ -15,7 +15,6 @@ from pertscope._core.messages import listed, nearest
 from pertscope._core.score_tables import score_tables
 from pertscope._core.screen import Screen
 from pertscope.ev._bounds import QUANTILE as ERROR_QUANTILE
-from pertscope.ev._ceiling import QUANTILE
 from pertscope.ev._metrics import METRICS, full_names, higher_is_better
 from pertscope.ev._score import lay_out
 
@@ -153,13 +152,13 @@ def read_ceiling(
                 "compare with the floor alone."
             )
         ceiling = adata.uns[ceiling]
-    if not {QUANTILE, keys.METRIC, keys.STATISTIC, keys.VALUE} <= set(
+    if not {keys.QUANTILE, keys.METRIC, keys.STATISTIC, keys.VALUE} <= set(
         getattr(ceiling, "columns", ())
     ):
         raise TypeError("`ceiling` must be a table of `ps.ev.ceiling`, or its key in `.uns`.")
     rows = _of_metric(ceiling, metric)
     quantile = 1 - ERROR_QUANTILE if check_metric(metric) else ERROR_QUANTILE
-    near = np.isclose(rows[QUANTILE].to_numpy(float), quantile)
+    near = np.isclose(rows[keys.QUANTILE].to_numpy(float), quantile)
     where = list(scored.table.columns[:-1])
     missing = [c for c in where if c not in rows]
     if missing:

@@ -92,8 +92,8 @@ def judge(
             scores = score(comparison, wanted[name], step=step)
             for c in wanted[name]:
                 values = {keys.VALUE: scores[c]} | {k: bound[c] for k, bound in columns.items()}
-                part = score_rows(comparison.conditions, name, c, values)
-                parts.append(part.assign(**_labels(c, names, floor_of, bounded=bool(columns))))
+                labels = _labels(c, names, floor_of, bounded=bool(columns))
+                parts.append(score_rows(comparison.conditions, name, c, values | labels))
     _warn_alone([comparison.conditions for _, _, comparison in compared], chosen)
     table = score_table(parts)
     require_actual(adata)

@@ -77,12 +77,14 @@ def _fill(block, data, indices, place, indptr, first, last):
         place[cell] = i
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc"})
 def _squared_lengths(data, indptr):
-    squares = np.zeros(len(indptr) - 1)
+    squares = np.empty(len(indptr) - 1)
     for row in range(len(squares)):
-        for i in range(indptr[row], indptr[row + 1]):
-            squares[row] += np.float64(data[i]) ** 2
+        square = 0.0
+        for i in range(np.uint64(indptr[row]), np.uint64(indptr[row + 1])):
+            square += np.float64(data[i]) ** 2
+        squares[row] = square
     return squares
 
 

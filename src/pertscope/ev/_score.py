@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from pertscope._core import keys
 from pertscope.ev._metrics import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pertscope._core.conditions import Conditions
     from pertscope.ev._comparison import Comparison
@@ -66,13 +66,13 @@ def places(level: str, conditions: Conditions, rows: np.ndarray) -> np.ndarray:
 
 
 def score_rows(
-    conditions: Conditions, prediction: str, chosen: Chosen, columns: dict[str, np.ndarray]
+    conditions: Conditions, prediction: str, chosen: Chosen, columns: Mapping[str, Any]
 ) -> pd.DataFrame:
     """Part of a score table: one row per value."""
     name, statistic = chosen
     table = lay_out(conditions, METRICS[name].level)
-    table.insert(0, keys.PREDICTION, prediction)
-    return table.assign(**{keys.STATISTIC: statistic, keys.METRIC: name}, **columns)
+    named = {keys.STATISTIC: statistic, keys.METRIC: name}
+    return pd.DataFrame({keys.PREDICTION: prediction} | dict(table) | named | dict(columns))
 
 
 def score_table(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -10,7 +10,6 @@ from pertscope._core import keys
 from pertscope._core.messages import nearest
 from pertscope._core.screen import Screen
 from pertscope.ev._bounds import QUANTILE as CONVENTION
-from pertscope.ev._ceiling import QUANTILE
 from pertscope.pl._style import (
     BLUE,
     VERMILION,
@@ -107,7 +106,7 @@ def _curves(adata: AnnData, key: str) -> dict[str, pd.DataFrame]:
     """Values of each metric, float64 ``(conditions, quantiles)``."""
     screen = Screen.of(adata)
     table = adata.uns.get(key)
-    if table is None or QUANTILE not in table:
+    if table is None or keys.QUANTILE not in table:
         raise KeyError(f"`.uns[{key!r}]` holds no ceiling: call `ps.ev.ceiling`.")
     name = table[keys.METRIC].astype(str) + "_" + table[keys.STATISTIC].astype(str)
     condition = [*screen.covariate_keys, keys.PERTURBATION]
@@ -117,7 +116,7 @@ def _curves(adata: AnnData, key: str) -> dict[str, pd.DataFrame]:
         label = rows[condition].astype(str).agg("|".join, axis=1)
         # pivot_table would drop conditions whose values are all NaN
         found[metric] = rows.assign(label=label).pivot(  # noqa: PD010
-            index="label", columns=QUANTILE, values=keys.VALUE
+            index="label", columns=keys.QUANTILE, values=keys.VALUE
         )
     return found
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pertscope._core.conditions import ambiguous_labels, conditions_of, label_column
-from pertscope._core.keys import check_key
+from pertscope._core.keys import TABLE_COLUMNS, check_key
 from pertscope._core.matrix import matrix_of
 from pertscope._core.messages import listed, nearest
 from pertscope._core.screen import Screen, require_actual, require_anndata
@@ -68,7 +68,8 @@ def register(
         If a column or the layer does not exist.
     ValueError
         If labels are missing, the control label does not occur, a combination of covariates has no
-        controls, two labels name the same combination (``A+B`` and ``B+A``), or names of cells or
+        controls, a covariate is named as a column of score tables (``"metric"``, ``"value"``),
+        two labels name the same combination (``A+B`` and ``B+A``), or names of cells or
         genes occur twice.
 
     Examples
@@ -110,6 +111,12 @@ def _check_keys(screen: Screen) -> None:
     twice = sorted({k for k in used if used.count(k) > 1})
     if twice:
         raise ValueError(f"column(s) {listed(twice)} cannot have two meanings.")
+    taken = [k for k in screen.covariate_keys if k in TABLE_COLUMNS]
+    if taken:
+        raise ValueError(
+            f"covariate(s) {listed(taken)} are named as columns that tables of conditions and "
+            "scores have beside the covariates: rename them in `.obs`."
+        )
 
 
 def _check_names(adata: AnnData) -> None:
