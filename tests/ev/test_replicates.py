@@ -317,3 +317,11 @@ def test_a_screen_of_effects_has_no_replicates(method) -> None:
     for made, metric in ((effects_, "l2_effect"), (labels, "macro_f1_label")):
         with refused(made, ValueError, "no condition has two rows, .* compute the ceiling on the"):
             ps.ev.ceiling(made, metrics=[metric], method=method)
+    ps.pp.add_prediction(effects_, effects_.copy(), "same")
+    settings = {"metrics": ["l2_effect"], "split": None, "floor": False, "ceiling": method}
+    if method == bounds.SPLIT_HALF:
+        ps.ev.evaluate(effects_, **settings)
+        assert effects_.uns["evaluation"]["ceiling"].isna().all()
+        return
+    with refused(effects_, ValueError, "no condition has two rows, .* compute the ceiling on the"):
+        ps.ev.evaluate(effects_, **settings)

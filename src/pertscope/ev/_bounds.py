@@ -31,6 +31,15 @@ QUANTILE = 0.9
 """Of bootstrap replicates: an error is within the experiment's if it is below this quantile."""
 
 
+def require_rows(judged: Judged) -> None:
+    """Refuse conditions of one row each, of which every replicate would be the same."""
+    if judged.all_conditions.n_cells[judged.rows].max() < 2:
+        raise ValueError(
+            "no condition has two rows, there is nothing to replicate: compute the ceiling on the "
+            "cells, `ps.ev.ceiling(cells)`, not on the effects made of them."
+        )
+
+
 def best_floor(
     judged: Judged, chosen: Sequence[Chosen], options: Options, *, step: Step
 ) -> tuple[Scores, dict[Chosen, str]]:

@@ -159,11 +159,7 @@ def _require_replicates(judged: Judged, chosen: Sequence[Chosen], options: Optio
         observed = judged.compare(judged.side, options).values(judged.side, "effect")
         advice = "labels are compared on screens of labels; of cells, ask for 'deg_f1_t-test'"
         require_labels(observed, "effects of the screen", advice)
-    if judged.all_conditions.n_cells[judged.rows].max() < 2:
-        raise ValueError(
-            "no condition has two rows, there is nothing to replicate: compute the ceiling on the "
-            "cells, `ps.ev.ceiling(cells)`, not on the effects made of them."
-        )
+    bounds.require_rows(judged)
 
 
 def _quantiles(values: np.ndarray) -> np.ndarray:

@@ -131,7 +131,7 @@ def evaluate(
         If there are no predictions, or none of a name.
     ValueError
         If a metric or option is unknown (the nearest names are given), logfc is undefined for the
-        screen, or a part is empty.
+        screen, a part is empty, or rows are to be drawn for a ceiling where no condition has two.
 
     References
     ----------
@@ -156,6 +156,8 @@ def evaluate(
     if method is not None and method not in bounds.METHODS:
         raise ValueError(f"`ceiling`={ceiling!r} must be True, False, or one of {bounds.METHODS}.")
     judged = observe(adata, split, with_training=floor)
+    if method in (bounds.BOOTSTRAP, bounds.HIERARCHICAL):
+        bounds.require_rows(judged)  # halves of one row are none: that ceiling is NaN
     names = None
     if compat is not None:
         tool = TOOLS[compat]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-L2, COSINE, TANIMOTO = 0, 1, 2
+L2, COSINE = 0, 1  # places in `_neighbor_regression.METRICS`; the third is Tanimoto
 GENES = 512
 """Genes that are summed at a time."""
 
