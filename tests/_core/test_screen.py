@@ -36,6 +36,14 @@ def test_components(label, separator, parts) -> None:
 
 
 @pytest.mark.parametrize(
+    ("label", "parts"),
+    [("NT+NT", ()), ("g3+NT", ("g3",)), ("NT + g3", ("g3",)), ("g3+g1", ("g1", "g3")), ("NT", ())],
+)
+def test_parts_of_a_control_are_no_perturbations(label, parts) -> None:
+    assert Screen(control="NT+NT").components(label) == parts
+
+
+@pytest.mark.parametrize(
     "screen",
     [
         Screen(),

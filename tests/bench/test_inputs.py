@@ -27,6 +27,7 @@ def embedded() -> tuple[dict[str, Any], AnnData]:
     return TASK | {"dataset": screen}, screen
 
 
+@pytest.mark.filterwarnings("ignore:a row of the prediction has:UserWarning")  # hardly trained
 def test_networks_take_representations_and_embeddings(tmp_path) -> None:
     task, screen = embedded()
     inputs = {"use_rep": "X_rep", "perturbation_embedding": "random"}
@@ -71,6 +72,26 @@ def test_changed_inputs_are_taken_anew(tmp_path, monkeypatch, as_table) -> None:
     ps.pp.add_perturbation_embedding(screen, vectors, "random", combine="mean")
     assert run() == 4
     assert run() == 4
+
+
+def test_no_embedding_and_several(tmp_path, monkeypatch) -> None:
+    task, screen = embedded()
+    counts = count_fits(monkeypatch, "context_mlp")
+    net = {"model": "context_mlp", "max_epochs": 1, "accelerator": "cpu"}
+    how = {"seeds": [0], "results": tmp_path, "floor": False, "ceiling": False}
+
+    def run(names: list[str] | None) -> int:
+        models = {"net": net | {"perturbation_embedding": names}}
+        assert (ps.bench.run(task, models, **how)["error"] == "").all()
+        return counts["context_mlp"]
+
+    assert run(None) == 1
+    assert run(["random", "other"]) == 2
+    assert run(["random", "other"]) == 2
+    vectors = pd.DataFrame(np.eye(12), index=list("ABCDEFGHIJKL"))
+    ps.pp.add_perturbation_embedding(screen, vectors, "other")
+    assert run(None) == 2
+    assert run(["random", "other"]) == 3
 
 
 @pytest.mark.parametrize("as_file", [False, True])

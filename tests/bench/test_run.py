@@ -6,18 +6,22 @@ import json
 import multiprocessing
 import warnings
 from functools import wraps
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from tests.bench.small import TASK, count_fits
-from tests.helpers import fingerprint
+from tests.helpers import fingerprint, make_screen
 
 import pertscope as ps
 from pertscope.bench import _run
 from pertscope.bench._store import claimed
 from pertscope.models.interruption import TrainingInterruptedWarning
+
+if TYPE_CHECKING:
+    import anndata as ad
 
 SEEDS = [0, 1]
 
@@ -216,6 +220,77 @@ def test_predictions_made_elsewhere(tmp_path) -> None:
     one = {"theirs": ps.get.prediction(screen, "additive")}
     with pytest.raises(ValueError, match="one prediction cannot serve 2 splits"):
         ps.bench.run(TASK, one, seeds=SEEDS, results=tmp_path / "r")
+
+
+def predictions() -> tuple[ad.AnnData, ad.AnnData]:
+    """Two predictions of the same conditions of the task's own split."""
+    screen = ps.ev.Evaluator(TASK).screen
+    return ps.tl.fit_additive(screen).predict(), ps.tl.fit_no_change(screen).predict()
+
+
+def test_predictions_in_memory_side_by_side(tmp_path) -> None:
+    mine, theirs = predictions()
+    how = {"seeds": [0], "split_seeds": False, "results": tmp_path, "floor": False}
+    scores = ps.bench.run(TASK, {"mine": mine, "theirs": theirs}, **how)
+    values = scores[scores["metric"] == "rmse_mean"].set_index("model")["value"]
+    assert values["mine"] != values["theirs"]
+    with pytest.raises(ValueError, match="'mine' and 'again' have the same settings or prediction"):
+        ps.bench.run(TASK, {"mine": mine, "theirs": theirs, "again": mine.copy()}, **how)
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_replaced_prediction_is_not_averaged_with_the_old(tmp_path, as_file) -> None:
+    how = {"split_seeds": False, "results": tmp_path / "r", "floor": False, "ceiling": False}
+    for prediction, seeds in zip(predictions(), (SEEDS, [0]), strict=True):
+        given = tmp_path / "mine.h5ad" if as_file else prediction
+        if as_file:
+            prediction.write_h5ad(given)
+        scores = ps.bench.run(TASK, {"mine": given}, seeds=seeds, **how)
+    with pytest.warns(UserWarning, match=r"2 result\(s\) of former settings.*: mine"):
+        pd.testing.assert_frame_equal(ps.bench.read(tmp_path / "r"), scores)
+
+
+def test_files_of_seeds_that_moved_or_changed(tmp_path) -> None:
+    """Files of one pattern belong together; those of another are others."""
+    how = {"split_seeds": False, "results": tmp_path / "r", "floor": False, "ceiling": False}
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+        for seed, prediction in enumerate(predictions()):
+            prediction.write_h5ad(tmp_path / folder / f"{seed}.h5ad")
+    mine = {"mine": str(tmp_path / "old" / "{seed}.h5ad")}
+    ps.bench.run(TASK, mine, seeds=[0], **how)
+    moved = {"mine": str(tmp_path / "new" / "{seed}.h5ad")}
+    scores = ps.bench.run(TASK, moved, seeds=SEEDS, **how)
+    pd.testing.assert_frame_equal(ps.bench.read(tmp_path / "r"), scores)
+    changed = predictions()[1]
+    changed.X = changed.X * 1.01
+    changed.write_h5ad(tmp_path / "old" / "1.h5ad")
+    other = ps.bench.run(TASK, mine, seeds=[1], **how)
+    with pytest.warns(UserWarning, match=r"2 result\(s\) of former settings.*: mine"):
+        pd.testing.assert_frame_equal(ps.bench.read(tmp_path / "r"), other)
+
+
+@pytest.mark.parametrize(
+    "other", [{"split_seeds": False}, {"cells_per_condition": 7}, {"version": "99"}]
+)
+def test_runs_that_cannot_be_compared_are_not_read_together(tmp_path, monkeypatch, other) -> None:
+    how = {"seeds": [3], "results": tmp_path, "floor": False, "ceiling": False}
+    ps.bench.run(TASK, "additive", **how)
+    if "version" in other:
+        monkeypatch.setattr(_run, "__version__", other.pop("version"))
+    scores = ps.bench.run(TASK, "bilinear", **how, **other)
+    with pytest.warns(UserWarning, match=r"1 result\(s\) of former settings.*: additive"):
+        pd.testing.assert_frame_equal(ps.bench.read(tmp_path), scores)
+
+
+def test_held_out_contexts_have_floor_and_ceiling(tmp_path) -> None:
+    screen = make_screen(list("ABCDEF"), contexts="wxyz", n_cells=8, n_genes=20)
+    task = TASK | {"dataset": screen, "split": {"split_contexts": {}}, "metrics": ["rmse_mean"]}
+    scores = ps.bench.run(task, "additive", seeds=[0], results=tmp_path)
+    bounds = scores[scores["kind"] != "model"]
+    assert bounds["kind"].tolist() == ["floor", "ceiling"]
+    assert bounds["error"].tolist() == ["", ""]
+    assert bounds["value"].notna().all()
 
 
 def test_screen_in_memory_or_in_a_file(tmp_path) -> None:

@@ -64,7 +64,7 @@ def test_text(scores) -> None:
     assert len(lines) == 2 + 5
     for metric, column, best in zip(METRICS, (2, 3), ("idxmin", "idxmax"), strict=True):
         bold = [row.split("|")[1].strip() for row in lines[2:] if "**" in row.split("|")[column]]
-        assert bold == [getattr(table[metric, "mean"].iloc[:3], best)()]
+        assert bold == [getattr(table.loc[["m1", "m2"]][metric, "mean"], best)()]
     mean, sd = table.loc["m1", "rmse_mean"]
     (row,) = [row for row in lines if row.startswith("| m1 ")]
     assert f"{mean:.2f} ± {sd:.2f}" in row
@@ -85,6 +85,20 @@ def test_digits(sd, text) -> None:
     table = pd.DataFrame(rows, columns=columns).assign(task="t", scenario="", train_cells=1)
     assert f"**{text}**" in ps.bench.to_text(table)
     assert "| **0.512** |" in ps.bench.to_text(table[table["seed"] == 1])
+
+
+def test_failed_seeds_are_told_and_win_nothing() -> None:
+    rows = [(m, "model", s, "rmse_mean", 0.4, "") for m in ("b", "floor") for s in range(3)]
+    rows += [("a", "model", 0, "rmse_mean", 0.1, "")]
+    rows += [("a", "model", s, "", np.nan, "ValueError: nan") for s in (1, 2)]
+    columns = ["model", "kind", "seed", "metric", "value", "error"]
+    table = pd.DataFrame(rows, columns=columns).assign(task="t", scenario="", train_cells=1)
+    lines = ps.bench.to_text(table).splitlines()[2:]
+    assert lines[0] == "| a (1 of 3) | 0.100 |"
+    assert lines[1] == "| b | **0.400 ± 0.000** |"
+    latex = ps.bench.to_text(pd.concat([table, table.assign(task="u")]), form="latex")
+    assert r"t & a (1 of 3) & $0.100$ \\" in latex
+    assert "**" not in ps.bench.to_text(table[table["model"] == "a"])
 
 
 def test_unknown_names(scores) -> None:

@@ -118,7 +118,7 @@ def test_compat(run, folder, judged) -> None:
     )
     scores = pd.read_csv(folder / "report_scores.csv").set_index("metric")
     np.testing.assert_allclose(scores["mean"], table["mean"].loc["means"], rtol=1e-5, atol=1e-8)
-    assert "left out 'pearson_edistance_compat'" in page.text
+    assert "not the control cells, for 'pearson_edistance_compat'" in page.text
 
 
 # -- what goes wrong -------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def test_page_says_what_was_judged_and_assumed(everything, judged) -> None:
         "against the observed controls of the same covariates",
         "Floor: the best of the uninformed guesses",
         "Ceiling: one half of the cells",
-        "'means' holds no cells: left out 'energy_distance_pca', 'mmd_rbf_pca'",
+        "'means' has not the cells, or not the control cells, for 'energy_distance_pca', 'mmd_rbf",
         f"'cells': judged by {n_test} conditions",
     ):
         assert sentence in page.text

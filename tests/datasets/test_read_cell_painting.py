@@ -58,6 +58,26 @@ def test_plates_with_other_features_and_types(tmp_path) -> None:
     pd.testing.assert_frame_equal(again.obs, adata.obs)
 
 
+def test_labels_stay_as_they_are_written(tmp_path) -> None:
+    first = "001,A1,None,1,NA,1,\n001,A2,NA,,0.5,nan,\n"
+    second = "002,A1,nan,a,10,NA,\n002,A2,,1,,2,\n"
+    paths = [tmp_path / "1.csv", tmp_path / "2.csv"]
+    header = ",".join(f"Metadata_{c}" for c in ("Plate", "Well", "drug", "mark", "mg_per_ml"))
+    for path, rows in zip(paths, (first, second), strict=True):
+        path.write_text(f"{header},Cells_Area,Metadata_none\n{rows}")
+    adata = ps.datasets.read_cell_painting(paths)
+    obs = adata.obs
+    assert adata.obs_names.tolist() == ["001_A1", "001_A2", "002_A1", "002_A2"]
+    assert obs["Metadata_Plate"].tolist() == ["001", "001", "002", "002"]
+    assert obs["Metadata_drug"].dropna().tolist() == ["None", "NA", "nan"]
+    assert obs["Metadata_mark"].cat.categories.tolist() == ["1", "a"]
+    np.testing.assert_array_equal(obs["Metadata_mg_per_ml"], [np.nan, 0.5, 10, np.nan])
+    assert obs["Metadata_none"].isna().all()
+    np.testing.assert_array_equal(adata.X[:, 0], np.float32([1, np.nan, np.nan, 2]))
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    pd.testing.assert_frame_equal(ad.read_h5ad(tmp_path / "a.h5ad").obs, obs)
+
+
 def test_names_that_are_not_unique_give_numbers(tmp_path) -> None:
     table = plate("P1")
     table["Metadata_Well"] = "A1"

@@ -134,6 +134,7 @@ def test_one_row_of_own_controls_has_no_test() -> None:
         ps.ev.deg_metrics(adata, control="own")
 
 
+@pytest.mark.filterwarnings("ignore:a row of the prediction has 0 times:UserWarning")
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_constant_and_zero_predictions(value) -> None:
     """No error and no best score: correlations that do not exist are NaN, and counted."""
@@ -234,8 +235,10 @@ def test_another_total(factor) -> None:
     with pytest.warns(UserWarning, match=r"has [\d.]* times the total expression of a cell of"):
         on_scale(adata, cells)
     assert fingerprint(cells) == before
-    cells.X = cells.X * 0
-    on_scale(adata, cells)
+    for worthless in (cells.X * 0, cells.X * -1):  # what effects without their controls look like
+        cells.X = worthless
+        with pytest.warns(UserWarning, match="Expression is wanted, not effects"):
+            on_scale(adata, cells)
 
 
 def test_totals_of_profiles_are_not_compared() -> None:

@@ -153,6 +153,7 @@ def test_zero_and_constant_vectors_are_counted() -> None:
     assert counted["pearson_effect"] == pearson.notna().sum() < 12
 
 
+@pytest.mark.filterwarnings("ignore:a row of the prediction has 0.178 times:UserWarning")
 def test_logfc_of_negative_predictions() -> None:
     adata = screen()
     means = random_means(adata)

@@ -224,3 +224,17 @@ def test_devel(devel) -> None:
         assert sign * bounds["floor", metric] >= sign * better - 1e-4
         if "rank" not in metric:  # half the cells rank worse than a perfect sum of effects
             assert sign * bounds["ceiling", metric] > sign * bounds["floor", metric]
+
+
+def test_different_conditions_are_said() -> None:
+    """Without a part to judge, nothing else says that means are not of the same conditions."""
+    adata = split_world()
+    few = ps.get.prediction(adata, "right")
+    few = few[(few.obs["perturbation"] == "p4").to_numpy()].copy()
+    ps.pp.add_prediction(adata, few, "few")
+    settings = {"metrics": ["rmse_mean"], "floor": False, "ceiling": False, "split": None}
+    with pytest.warns(UserWarning, match="over different conditions, .* 'few over 2'"):
+        ps.ev.evaluate(adata, **settings)
+    ps.ev.evaluate(adata, ["right", "wrong"], **settings)
+    with pytest.raises(TypeError, match=r"`metrics` takes a list: \['mse'\]"):
+        ps.ev.evaluate(adata, metrics="mse", compat="cell-eval")

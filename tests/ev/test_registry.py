@@ -91,7 +91,7 @@ def test_registry() -> None:
         assert metric.limits[0] < metric.limits[1], name
         assert metric.needs in ("means", "cells"), name
         assert metric.level in ("condition", "context", "all"), name
-        assert metric.half_depth in ("", "root", "square", "spearman-brown"), name
+        assert metric.half_depth in ("", "root", "square", "residual", "spearman-brown"), name
         assert metric.higher_is_better in (True, False, None), name
 
 
@@ -250,6 +250,7 @@ EDGES = (
 
 
 @pytest.mark.filterwarnings("ignore:.*cannot be ranked:UserWarning")
+@pytest.mark.filterwarnings("ignore:a row of the prediction has 0 times:UserWarning")
 @pytest.mark.parametrize("name", EDGES)
 def test_poor_screens_and_predictions(name) -> None:
     """Floors and ceilings included, there is a value or NaN for everything, and no warning."""

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 from tests._core.test_bootstrap import expanded
 from tests.ev.judged import random_means, screen, values, with_random
+from tests.ev.worlds import perturbed, world
 from tests.helpers import dense, fingerprint, refused
 
 import pertscope as ps
@@ -160,3 +161,36 @@ def test_on_disk(adata, form, tmp_path) -> None:
     ps.ev.rank_metrics(other, "second")
     pd.testing.assert_frame_equal(ps.get.scores(other), ps.get.scores(adata), rtol=1e-6, atol=1e-9)
     assert len(random_means(adata)) == 12
+
+
+def test_parts_are_not_mixed() -> None:
+    """Of a metric in two tables, all scores are those of the later one."""
+    adata = with_random(screen(), only=0)
+    labels = adata.obs["perturbation"].astype(str)
+    adata.obs["split"] = np.where(labels.isin(["A", "B"]), "val", "test")
+    of_part = {}
+    for part in ("val", "test"):
+        ps.ev.error_metrics(adata, split=part, key_added=part, metrics=["rmse"])
+        of_part[part] = adata.uns[part].query("statistic == 'mean'")["value"]
+    scores = ps.get.scores(adata)
+    assert scores.loc["only", ("n_conditions", "rmse_mean")] == len(of_part["test"])
+    assert scores.loc["only", ("mean", "rmse_mean")] == pytest.approx(of_part["test"].mean())
+    ps.ev.error_metrics(adata, split="val", key_added="val", metrics=["rmse"], statistics=["mean"])
+    scores = ps.get.scores(adata)
+    assert scores.loc["only", ("mean", "rmse_mean")] == pytest.approx(of_part["val"].mean())
+    assert scores.loc["only", ("n_conditions", "rmse_effect")] == len(of_part["test"])
+
+
+def test_normalised_is_over_the_same_conditions() -> None:
+    """Those of one cell have no halves, so no ceiling: their scores do not enter."""
+    adata = world()
+    ps.pp.add_prediction(adata, perturbed(adata), "only")
+    ps.ev.evaluate(adata, metrics=["rmse_mean"])
+    table = adata.uns["evaluation"]
+    table.loc[table.index[:3], "value"] += 100
+    table.loc[table.index[:3], "ceiling"] = np.nan
+    known = table.iloc[3:]
+    value, floor, ceiling = (known[c].mean() for c in ("value", "floor", "ceiling"))
+    found = ps.get.scores(adata).loc["only"]
+    assert found["mean", "rmse_mean"] > 10
+    assert found["normalised", "rmse_mean"] == pytest.approx((value - floor) / (ceiling - floor))

@@ -124,6 +124,7 @@ def test_unknown_task() -> None:
         ("rmse_rank_mean]", "rmse_rnk_mean]", "nearest: 'rmse_rank_mean'"),
         ("[rmse_mean, rmse_rank_mean]", "rmse_mean", "takes a list"),
         ("  metrics:", "  options: {split: val}\n  metrics:", "may not set 'split'"),
+        ("  metrics:", "  options: {compat: cell-eval}\n  metrics:", "cell-eval has no metric 'rm"),
         ("  metrics:", "  options: {n_comp: 5}\n  metrics:", "'n_comp'; nearest: 'n_components'"),
     ],
 )  # fmt: skip

@@ -36,6 +36,7 @@ def test_difference_of_pairs() -> None:
     assert reverse.loc["rmse_mean", "difference"] == pytest.approx(-gap.mean())
 
 
+@pytest.mark.filterwarnings("ignore:predictions are judged over different conditions")
 def test_only_conditions_that_both_have() -> None:
     adata = with_random(screen(), first=0, second=1)
     kept = adata.uns["pertscope"]["predictions"]["second"]
@@ -45,6 +46,23 @@ def test_only_conditions_that_both_have() -> None:
     assert ps.get.comparison(adata, "first", "second")["n_conditions"].tolist() == [10]
 
 
+def test_only_metrics_that_both_have() -> None:
+    adata = with_random(screen(), first=0, second=1)
+    ps.ev.error_metrics(adata, metrics=["rmse"], statistics=["mean"])
+    one = {"predictions": ["first"], "metrics": ["mae"], "statistics": ["mean"]}
+    ps.ev.error_metrics(adata, **one, key_added="one")
+    assert ps.get.comparison(adata, "first", "second").index.tolist() == ["rmse_mean"]
+    with refused(adata, KeyError, "no scores of 'mae_mean' for both; .*'rmse_mean'"):
+        ps.get.comparison(adata, "first", "second", metrics=["mae_mean"])
+    del adata.uns["error_metrics"]
+    adata.uns["pertscope"]["scores"] = ["one"]
+    ps.ev.error_metrics(
+        adata, predictions=["second"], metrics=["rmse"], statistics=["mean"], key_added="other"
+    )
+    with refused(adata, KeyError, "'first' and 'second' were judged by no common metric"):
+        ps.get.comparison(adata, "first", "second")
+
+
 def test_bad_input() -> None:
     adata = with_random(screen(), first=0, second=1)
     with refused(adata, KeyError, "nothing was judged yet"):
@@ -52,5 +70,8 @@ def test_bad_input() -> None:
     ps.ev.error_metrics(adata, metrics=["rmse"], statistics=["mean"])
     with refused(adata, KeyError, "prediction 'frist' was not judged; nearest: 'first'"):
         ps.get.comparison(adata, "frist", "second")
-    with refused(adata, KeyError, "no scores of 'rsme_mean'; nearest: 'rmse_mean'"):
+    with refused(adata, KeyError, "no scores of 'rsme_mean' for both; nearest: 'rmse_mean'"):
         ps.get.comparison(adata, "first", "second", metrics=["rsme_mean"])
+    for confidence in (0, 1, 95):
+        with refused(adata, ValueError, f"`confidence`={confidence} must lie between 0 and 1"):
+            ps.get.comparison(adata, "first", "second", confidence=confidence)

@@ -63,6 +63,21 @@ def test_counts_have_effects_too() -> None:
     )
 
 
+@pytest.mark.parametrize("covariate_keys", [[], ["cell_type"]])
+def test_conditions_that_share_no_batch_with_controls(covariate_keys) -> None:
+    adata = make_screen(register=False, n_cells=9)
+    of_b = adata.obs["perturbation"] == "B"
+    adata.obs["batch"] = adata.obs["batch"].astype(object).where(~of_b, "b2")
+    ps.pp.register(adata, covariate_keys=covariate_keys, batch_key="batch")
+    large = {"statistic": "ba_ate", "batch_size": "large"}
+    named = r"3 .*: 'x\|B', 'y\|B', 'z\|B'\." if covariate_keys else r"1 .*: 'B'\."
+    with pytest.warns(UserWarning, match=named):
+        table = ps.get.effects(adata, **large)
+    lost = table.index.get_level_values("perturbation") == "B"
+    np.testing.assert_array_equal(table.isna().any(axis=1), lost)
+    assert np.isfinite(ps.get.effects(adata, statistic="ba_ate", batch_size="small")).all(axis=None)
+
+
 def test_controls_dropped_since() -> None:
     adata = make_screen()
     lost = (adata.obs["cell_type"] == "y") & (adata.obs["perturbation"] == "control")

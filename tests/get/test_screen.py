@@ -13,7 +13,7 @@ def test_counts() -> None:
     assert got.n_perturbations == 5
     assert got.n_combinations == 2
     assert got.n_conditions == 6
-    assert got.n_controls == {"x": 9, "y": 9}
+    assert got.n_controls == {("x",): 9, ("y",): 9}
     assert got.screen.control == "control"
 
 
@@ -32,6 +32,16 @@ def test_without_covariates() -> None:
     assert "controls: 24\n" in repr(ps.get.screen(adata))
 
 
+def test_contexts_of_the_same_text() -> None:
+    adata = make_screen(contexts="xy", register=False)
+    adata.obs["line"] = adata.obs["cell_type"].map({"x": "a|b", "y": "a"})
+    adata.obs["time"] = adata.obs["cell_type"].map({"x": "c", "y": "b|c"})
+    ps.pp.register(adata, covariate_keys=["line", "time"])
+    got = ps.get.screen(adata)
+    assert got.n_controls == {("a", "b|c"): 8, ("a|b", "c"): 8}
+    assert "2 set(s) of covariates" in repr(got)
+
+
 def test_devel(devel) -> None:
     ps.pp.register(devel, perturbation_key="condition", covariate_keys=["cell_type"])
     got = ps.get.screen(devel)
@@ -40,4 +50,4 @@ def test_devel(devel) -> None:
     assert got.n_combinations == labels[labels.str.contains("+", regex=False)].nunique()
     assert got.n_perturbations == labels.str.split("+").explode().nunique()
     controls = obs[obs["condition"] == "control"]["cell_type"].value_counts()
-    assert got.n_controls == controls.to_dict()
+    assert got.n_controls == {(k,): n for k, n in controls.items()}

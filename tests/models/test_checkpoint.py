@@ -103,6 +103,16 @@ def test_another_training_is_refused(tmp_path) -> None:
     assert {f.name: f.read_bytes() for f in (tmp_path / "run").iterdir()} == before
 
 
+def test_numpy_settings_go_on(tmp_path) -> None:
+    how = {"max_epochs": 3, "checkpoint": tmp_path / "run", "checkpoint_seconds": 0}
+    whole = train(make("linear", small_screen(), seed=1), max_epochs=3)
+    numpy_seed = {"seed": np.int64(1)}
+    with pytest.raises(KilledError):
+        train(make("linear", small_screen(), **numpy_seed), on_epoch=killed_after(1), **how)
+    resumed = train(make("linear", small_screen(), **numpy_seed), **how)
+    assert weights(resumed) == weights(whole)
+
+
 def test_nested_state_survives(tmp_path) -> None:
     state = {
         "a": {0: {"step": torch.tensor(3.0), "m": torch.arange(4.0)}, 1: {}},

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from tests.helpers import refused
 from tests.models.small import BASELINES, NETWORKS, add_random_embedding, make, small_screen, train
 from tests.models.test_doses import screen as dose_screen
-from tests.models.test_inputs import embedded_screen, with_rep
+from tests.models.test_inputs import SEES, embedded_screen, with_rep
 
 import pertscope as ps
 from pertscope.models.checkpoint import Checkpoint
@@ -108,6 +109,24 @@ def test_representation_of_another_width(tmp_path) -> None:
     del other.obsm["X_rep"]
     with pytest.raises(KeyError, match=r"`\.obsm` has no 'X_rep'"):
         type(model).load(tmp_path / "m", other)
+
+
+@pytest.mark.parametrize("name", SEES)
+def test_screens_with_a_representation_of_another_width(name) -> None:
+    adata, narrow = with_rep(5), with_rep(3)
+    model = train(make(name, adata, use_rep="X_rep"))
+    calls = [model.predict]
+    if name != "latent_additive":
+        calls.append(model.get_latent_representation)
+    match = r"`\.obsm\['X_rep'\]` has 3 dimensions, the model was trained with 5"
+    for call in calls:
+        with refused(narrow, ValueError, match):
+            call(adata=narrow)
+    adata.obsm["X_rep"] = adata.obsm["X_rep"][:, :3]  # its own screen is no longer what it was
+    for call in calls:
+        with refused(adata, ValueError, match):
+            call()
+    assert model.predict(adata=with_rep(5)).n_obs
 
 
 @pytest.mark.parametrize("change", ["values", "representation", "vectors"])

@@ -6,6 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from tests.helpers import refused
 
 import pertscope as ps
 from pertscope._core.conditions import screen_conditions
@@ -123,6 +124,24 @@ def test_refusals() -> None:
     plain = ps.tl.fit_linear(adata, **(QUIET | {"max_epochs": 1}))
     with pytest.raises(ValueError, match="`dose`=3, but the screen has no doses"):
         plain.predict(["d1"], dose=3)
+
+
+@pytest.mark.parametrize("name", ["linear", "no_change"])
+def test_a_table_says_no_doses(name) -> None:
+    adata = screen(n=4)
+    model = getattr(ps.tl, f"fit_{name}")(
+        adata, **(QUIET | {"max_epochs": 1} if name == "linear" else {})
+    )
+    table = pd.DataFrame({"line": "A", "drug": "d1", "dose": [1.0, 10.0, 1000.0]})
+    with refused(
+        adata, ValueError, "has a column 'dose'.* pass `dose=` once per dose.*`key_added`"
+    ):
+        ps.tl.predict(adata, model, table, key_added="doses")
+    assert model.predict(table.drop(columns="dose")).n_obs == 1
+    ps.pp.register(adata, perturbation_key="drug", covariate_keys=["line"])  # then it says nothing
+    plain = ps.models.NoChange(adata)
+    plain.train()
+    assert plain.predict(table).n_obs == 1
 
 
 @pytest.mark.parametrize("adversarial", [False, True])

@@ -108,6 +108,16 @@ def test_other_screens(name, folder) -> None:
         load(name, folder, adata)
 
 
+@pytest.mark.parametrize("name", ["linear", "mean_effect"])
+def test_another_layer_brings_a_warning(name, folder) -> None:
+    adata = small_screen()
+    adata.layers["scaled"] = adata.X * 3.5
+    ps.pp.register(adata, covariate_keys=["cell_type"], layer="scaled")
+    with pytest.warns(UserWarning, match=r"trained on `\.X`, and reads layer 'scaled'") as told:
+        load(name, folder, adata)
+    assert len(told) == 1
+
+
 @every_model
 def test_other_files(name, folder, tmp_path) -> None:
     other = next(n for n in MODELS if n != name)

@@ -6,6 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from tests.helpers import make_screen, refused
 
 import pertscope as ps
@@ -61,6 +62,29 @@ def test_the_obsm_of_an_anndata_or_its_file(adata, table, tmp_path) -> None:
         ps.pp.add_representation(adata, table, "a", use_rep="X")
     with refused(adata, FileNotFoundError, "there is no file"):
         ps.pp.add_representation(adata, tmp_path / "no.h5ad", "a", use_rep="X")
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv"])
+@pytest.mark.parametrize("header", [True, "name", "none over the names"])
+def test_names_of_digits(kind, header, adata, table, tmp_path) -> None:
+    table.index = adata.obs_names = ["NA", *(f"{i:04d}" for i in range(1, adata.n_obs))]
+    path, sep = tmp_path / f"table.{kind}", "," if kind == "csv" else "\t"
+    table.to_csv(path, sep=sep, index_label=header if header == "name" else None)
+    if header == "none over the names":
+        table.index = adata.obs_names = ["0000", *table.index[1:]]
+        rows = table.to_csv(None, sep=sep, header=False)
+        path.write_text(sep.join(table.columns) + "\n" + rows)
+    ps.pp.add_representation(adata, path, "X_model")
+    np.testing.assert_allclose(adata.obsm["X_model"], table, rtol=1e-6)
+
+
+def test_a_sparse_obsm(adata, table, tmp_path) -> None:
+    other = ad.AnnData(np.zeros((adata.n_obs, 1)), obs=table[[]])
+    other.obsm["X_emb"] = sp.csr_matrix(table.to_numpy())
+    other.write_h5ad(tmp_path / "o.h5ad")
+    for source in (other, tmp_path / "o.h5ad"):
+        ps.pp.add_representation(adata, source, "a", use_rep="X_emb")
+        np.testing.assert_array_equal(adata.obsm.pop("a"), table)
 
 
 def test_rows_of_other_cells_are_left_out(adata, table, capsys) -> None:

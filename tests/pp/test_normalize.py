@@ -12,6 +12,8 @@ import pertscope as ps
 KINDS = {
     "csr": sp.csr_matrix,
     "csc": sp.csc_matrix,
+    "csr_array": sp.csr_array,
+    "csc_array": sp.csc_array,
     "dense": np.asarray,
     "int": lambda x: x.astype(np.int64),
     "int csr": lambda x: sp.csr_matrix(x.astype(np.int32)),
@@ -42,6 +44,9 @@ def test_formula(kind, layer) -> None:
     assert sp.issparse(got) == sp.issparse(kept) == ("cs" in kind)
     np.testing.assert_allclose(dense(got), formula(counts, 500), rtol=1e-5)
     assert np.array_equal(dense(kept), counts)
+    assert not isinstance(got, sp.sparray)
+    assert not isinstance(kept, sp.sparray)
+    assert getattr(kept, "format", "csr") == ("csc" if "csc" in kind else "csr")
     assert kept.dtype == (np.int64 if kind == "int" else np.int32 if "int" in kind else np.float32)
     assert adata.uns["log1p"] == {"base": None}
     if layer is not None:
@@ -103,6 +108,16 @@ def test_refusals(spoil, keys, match) -> None:
     spoil(adata)
     with refused(adata, ValueError, match):
         ps.pp.normalize(adata, **keys)
+
+
+def test_what_scanpy_refuses_changes_nothing(monkeypatch) -> None:
+    def fail(*_, **__):
+        raise ValueError("no logarithm")
+
+    adata = make_screen(counts=True)
+    monkeypatch.setattr(sc.pp, "log1p", fail)
+    with refused(adata, ValueError, "no logarithm"):
+        ps.pp.normalize(adata)
 
 
 def test_not_twice() -> None:

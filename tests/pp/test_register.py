@@ -91,6 +91,34 @@ def test_a_control_inside_a_combination_is_no_perturbation() -> None:
     assert ps.get.conditions(adata).query("is_combination")["perturbation"].unique() == ["B+A"]
 
 
+def test_a_control_that_is_a_pair_of_controls() -> None:
+    adata = make_screen(["g3+NT", "g1+g3"], register=False)
+    names = adata.obs["perturbation"].cat.rename_categories({"control": "NT+NT"})
+    adata.obs["perturbation"] = names
+    ps.pp.register(adata, control="NT+NT", **REGISTERED)
+    summary = ps.get.screen(adata)
+    assert (summary.n_perturbations, summary.n_combinations) == (2, 1)
+    adata.obs["perturbation"] = names.cat.rename_categories({"g3+NT": "NT"})
+    with refused(adata, ValueError, r"same perturbation: 'NT = NT\+NT'"):
+        ps.pp.register(adata, control="NT+NT", **REGISTERED)
+
+
+@pytest.mark.parametrize("key", ["split", "gene", "effect", "score", "p_value", "p_adjusted"])
+def test_covariates_named_as_columns_of_tables(adata, key) -> None:
+    adata.obs[key] = adata.obs["cell_type"]
+    with refused(adata, ValueError, f"'{key}' are named as columns that tables"):
+        ps.pp.register(adata, covariate_keys=[key], split_key="part")
+    ps.pp.register(adata, **REGISTERED, split_key=key)
+    assert Screen.of(adata).split_key == key
+
+
+@pytest.mark.parametrize("key", ["n_cells", "n_controls", "is_control", "is_combination", "split"])
+def test_perturbations_named_as_columns_of_conditions(adata, key) -> None:
+    adata.obs[key] = adata.obs["perturbation"]
+    with refused(adata, ValueError, f"'{key}' are named as columns that tables"):
+        ps.pp.register(adata, perturbation_key=key, split_key="part")
+
+
 @pytest.mark.parametrize(
     ("keys", "error", "match"),
     [
@@ -203,6 +231,6 @@ def test_real_screens(devel, papalexi) -> None:
     ps.pp.register(devel, **keys)
     assert ps.get.screen(devel).n_combinations == 15
     ps.pp.register(papalexi, control="non-targeting", batch_key="bio_rep")
-    assert ps.get.screen(papalexi).n_controls == {"": 2386}
+    assert ps.get.screen(papalexi).n_controls == {(): 2386}
     with refused(devel, KeyError, "no column 'cell_line'; nearest"):
         ps.pp.register(devel, **keys | {"covariate_keys": ["cell_line"]})

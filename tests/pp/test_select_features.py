@@ -1,18 +1,16 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import anndata as ad
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
+import scipy.sparse as sp
 from scipy import stats
 from tests.helpers import dense, fingerprint, make_screen, refused
 
 import pertscope as ps
-
-if TYPE_CHECKING:
-    import anndata as ad
 
 COLUMNS = ["highly_variable", "differentially_expressed", "perturbed", "selected"]
 
@@ -79,6 +77,60 @@ def test_limits(adata) -> None:
     ps.pp.select_features(adata, n_top_genes=1, n_degs=10**6)
     assert adata.var["highly_variable"].sum() == 1
     assert adata.var["differentially_expressed"].all()
+
+
+KINDS = {
+    **{d: lambda x, d=d: x.astype(d) for d in ("uint8", "int16", "uint16", "int32", "float16")},
+    "csr_array": sp.csr_array,
+    "csc": sp.csc_matrix,
+    "dask": lambda x: da.from_array(x, chunks=(50, -1)),
+    "dask of csr": lambda x: da.from_array(x, chunks=(50, -1)).map_blocks(sp.csr_matrix),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_variable_genes_of_counts_of_any_kind(adata, kind) -> None:
+    """The genes are those of float64 counts, whose squares overflow small types."""
+    counts = dense(adata.layers["counts"])
+    counts *= np.random.default_rng(0).choice([1, 10], counts.shape)  # some must be clipped
+    if kind == "int32":
+        counts[:, ::7] *= 20_000
+    else:
+        counts = np.minimum(counts, 250 if kind == "uint8" else 2000)
+    want = sc.pp.highly_variable_genes(
+        ad.AnnData(counts, var=adata.var[[]]), n_top_genes=30, flavor="seurat_v3", inplace=False
+    )["highly_variable"]
+    adata.layers["counts"] = KINDS[kind](counts.astype(np.float32))
+    ps.pp.select_features(adata, n_top_genes=30, n_degs=0)
+    assert adata.var["highly_variable"].tolist() == want.tolist()
+
+
+def test_genes_that_do_not_respond_are_not_chosen(adata) -> None:
+    """Neither silent genes, nor any gene where one control leaves t undefined."""
+    x = adata.X.toarray()
+    x[:, :150] = 0
+    adata.X = x
+    ps.pp.select_features(adata, n_top_genes=10, n_degs=100)
+    assert adata.var["differentially_expressed"].tolist() == [False] * 150 + [True] * 50
+    control = adata.obs["perturbation"] == "control"
+    alone = adata[(~control | ~adata.obs["cell_type"].where(control).duplicated()).to_numpy()]
+    alone = alone.copy()
+    assert (ps.get.conditions(alone).query("is_control")["n_cells"] == 1).all()
+    ps.pp.select_features(alone, n_top_genes=10, n_degs=3)
+    assert not alone.var["differentially_expressed"].any()
+
+
+def test_genes_on_disk_are_not_dropped(adata, tmp_path) -> None:
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    backed = ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
+    before = fingerprint(backed.var)
+    with pytest.raises(ValueError, match="on disk cannot be dropped in place: leave out `subset`"):
+        ps.pp.select_features(backed, n_top_genes=10, n_degs=2, subset=True)
+    assert fingerprint(backed.var) == before
+    ps.pp.select_features(backed, n_top_genes=10, n_degs=2)
+    small = backed[:, backed.var["selected"]].to_memory()
+    assert small.n_vars == backed.var["selected"].sum() < 200
+    backed.file.close()
 
 
 def test_conditions_of_one_cell_are_not_tested(adata) -> None:

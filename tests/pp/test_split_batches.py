@@ -84,6 +84,11 @@ def test_bad_input() -> None:
     ):
         with refused(adata, ValueError, match):
             ps.pp.split_batches(adata, **keys)
+    adata.obs["line"], adata.obs["dose"] = "x", 1.0
+    ps.pp.register(adata, covariate_keys=["line"], batch_key="batch", dose_key="dose")
+    for key in ("perturbation", "line", "batch", "dose"):
+        with refused(adata, ValueError, f"`key_added`='{key}' would overwrite a column"):
+            ps.pp.split_batches(adata, key_added=key)
     one = make_embedded(n_batches=1)
     with refused(one, ValueError, "one batch: disjoint batches need at least two"):
         ps.pp.split_batches(one)

@@ -98,6 +98,31 @@ def test_a_split_survives_its_own_table(adata, path) -> None:
     assert ps.get.conditions(adata).equals(before)
 
 
+@pytest.mark.parametrize("of_cells", [True, False])
+@pytest.mark.parametrize(
+    ("split", "kind"), [("split_unseen", "perturbations"), ("split_contexts", "contexts")]
+)
+def test_splits_that_hold_out_more_than_conditions(path, split, kind, of_cells) -> None:
+    adata = make_screen(list("ABCDEFGH"))
+    getattr(ps.pp, split)(adata, seed=3)
+    want = adata.obs["split"].copy()
+    if of_cells:
+        adata.obs[["split"]].to_csv(path)
+    else:
+        ps.get.conditions(adata).query("~is_control").to_csv(path, index=False)
+    del adata.obs["split"]
+    with refused(adata, ValueError, "no perturbed condition in 'val'"):
+        ps.pp.split_from_csv(adata, path, seed=3)
+    ps.pp.split_from_csv(adata, path, holds_out=kind, seed=3)
+    assert adata.obs["split"].equals(want)
+    ps.pp.subsample_train(adata, 0.5)
+    other = {"perturbations": "contexts", "contexts": "perturbations"}[kind]
+    with refused(adata, ValueError, "apply a perturbation that no tr|apply no perturbation that"):
+        ps.pp.split_from_csv(adata, path, holds_out=other, seed=3)
+    with refused(adata, ValueError, "`holds_out`='cells' must be one of"):
+        ps.pp.split_from_csv(adata, path, holds_out="cells")
+
+
 def row(**values: str):
     return lambda t: pd.concat([t, pd.DataFrame([values])], ignore_index=True)
 

@@ -91,6 +91,36 @@ def test_recorded() -> None:
     assert how["subsample_train"] == {"fraction": 0.5, "of": "cells", "seed": 3}
 
 
+def test_not_twice() -> None:
+    """A second part would be a part of the first, and the record would not say so."""
+    adata = split_screen()
+    ps.pp.subsample_train(adata, 0.8, of="cells")
+    with refused(adata, ValueError, r"is a part already .*'fraction': 0.8.*: split the screen ag"):
+        ps.pp.subsample_train(adata, 0.8)
+    ps.pp.split_transfer(adata, max_held_out=1, max_fraction=0.3)
+    ps.pp.subsample_train(adata, 0.8)
+
+
+@pytest.mark.parametrize("of", ["conditions", "cells"])
+@pytest.mark.parametrize("val_fraction", [0, 0.2])
+@pytest.mark.parametrize(
+    ("split", "kind"), [("split_unseen", "perturbations"), ("split_contexts", "contexts")]
+)
+def test_splits_that_hold_out_more_than_conditions(split, kind, val_fraction, of) -> None:
+    adata = make_screen(LABELS, n_cells=10)
+    getattr(ps.pp, split)(adata, val_fraction=val_fraction)
+    before = adata.obs["split"].copy()
+    ps.pp.subsample_train(adata, 0.8, of=of)
+    left = adata.obs["split"]
+    control = adata.obs["perturbation"] == "control"
+    assert left[(before != "train") | control].equals(before[(before != "train") | control])
+    was = (before == "train") & ~control
+    assert (left[was] == "train").mean() == pytest.approx(0.8, abs=0.03)
+    how = json.loads(adata.uns["pertscope"]["splits"]["split"])
+    assert how["function"] == split
+    assert how["holds_out"] == kind
+
+
 @pytest.mark.parametrize("fraction", [0, -1, 1.5, np.nan])
 def test_fractions(fraction) -> None:
     adata = split_screen()

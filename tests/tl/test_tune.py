@@ -189,7 +189,7 @@ def test_goes_on_as_if_never_stopped(tmp_path) -> None:
     with refused(adata, ValueError, "other 'search_space', 'seed'"):
         ps.tl.tune(adata, "bilinear", study_name="ours", storage=storage, seed=1)
     fewer = adata[:, :10].copy()
-    with refused(fewer, ValueError, "other 'validation conditions'"):
+    with refused(fewer, ValueError, "other 'training data', 'validation conditions'"):
         ps.tl.tune(fewer, **arguments, storage=storage)
 
 
@@ -205,8 +205,71 @@ def test_study_of_other_values(tmp_path) -> None:
     assert len(tune(again, **arguments)) == 1
     x[of_val[0], 3] += 1
     other.X = x
-    with refused(other, ValueError, "other 'validation conditions'"):
+    with refused(other, ValueError, "other 'training data', 'validation conditions'"):
         ps.tl.tune(other, **arguments)
+
+
+@pytest.mark.parametrize("what", ["values", "labels", "parts", "controls"])
+def test_study_of_other_training_data(tmp_path, what) -> None:
+    """Validation cells are the same: what trials learn from is not."""
+    arguments = {"model": "bilinear", "storage": tmp_path / "log", "n_trials": 1}
+    tune(screen(), **arguments)
+    assert len(tune(without_test(screen()), **arguments)) == 1
+    other = screen()
+    is_control = (other.obs["perturbation"] == "control").to_numpy()
+    train = np.flatnonzero((other.obs["split"] == "train").to_numpy() & ~is_control)
+    of_val = np.flatnonzero((other.obs["split"] == "val").to_numpy() & is_control)
+    turned = np.arange(other.n_obs)
+    if what == "values":
+        turned[train] = train[::-1]
+    elif what == "labels":
+        one = train[other.obs["cell_type"].iloc[train] == "A"]
+        labels = other.obs["perturbation"].to_numpy(dtype=object)
+        labels[one] = labels[one[::-1]]
+        other.obs["perturbation"] = labels
+    elif what == "parts":
+        other.obs.loc[other.obs_names[train[::3]], "split"] = np.nan
+    else:
+        turned[of_val] = train[: len(of_val)]
+    other.X = other.X[turned]
+    with refused(other, ValueError, "was made with other 'training data': pass the same"):
+        ps.tl.tune(other, **arguments)
+
+
+def test_study_of_other_inputs(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    adata = screen()
+    names = sorted(set(adata.obs["perturbation"]) - {"control"})
+
+    def embed(name: str, *, to: ad.AnnData) -> ad.AnnData:
+        table = pd.DataFrame(rng.normal(size=(len(names), 3)), index=names)
+        ps.pp.add_perturbation_embedding(to, table, name)
+        return to
+
+    for name in ("e", "unused", "e1", "e2"):
+        embed(name, to=adata)
+    for name in ("X_rep", "X_other"):
+        adata.obsm[name] = rng.normal(size=(adata.n_obs, 2))
+    searched = {"n_layers": {"choices": [1]}, "perturbation_embedding": {"choices": [None, "e"]}}
+    arguments = {"model": "latent_additive", "search_space": searched, "use_rep": "X_rep"}
+    arguments |= {"storage": tmp_path / "log", "n_trials": 1, "n_hidden": 4, "max_epochs": 1}
+    tune(adata, **arguments)
+    same_inputs = embed("unused", to=adata.copy())
+    same_inputs.obsm["X_other"] = rng.normal(size=(adata.n_obs, 2))
+    assert len(tune(same_inputs, **arguments)) == 1
+    other = adata.copy()
+    other.obsm["X_rep"] = rng.normal(size=(adata.n_obs, 2))
+    with refused(other, ValueError, "other 'training data'"):
+        tune(other, **arguments)
+    other = embed("e", to=adata.copy())
+    with refused(other, ValueError, "other 'training data'"):
+        tune(other, **arguments)
+    several = {"model": "context_mlp", "perturbation_embedding": ["e1", "e2"], "max_epochs": 1}
+    several |= {"search_space": RATES, "storage": tmp_path / "several", "n_trials": 1}
+    tune(adata, **several)
+    other = embed("e2", to=adata.copy())
+    with refused(other, ValueError, "other 'training data'"):
+        tune(other, **several)
 
 
 def test_other_devices_share_a_study(tmp_path) -> None:

@@ -46,12 +46,16 @@ BETTER = "better"
 QUANTILE = "quantile"
 """Column of a table of ceilings."""
 
+CONDITION_COLUMNS = ("n_cells", "n_controls", "is_control", "is_combination", "split")
+"""Columns of the table of conditions, beside the covariates and the perturbation."""
+
 TABLE_COLUMNS = (
     *(PREDICTION, PERTURBATION, STATISTIC, METRIC, VALUE),
     *(FLOOR, FLOOR_NAME, CEILING, NORMALISED, BETTER, QUANTILE),
-    *("n_cells", "n_controls", "is_control", "is_combination"),
+    *CONDITION_COLUMNS,
+    *("gene", "effect", "score", "p_value", "p_adjusted"),
 )
-"""Columns that stand beside covariates in tables of scores and of conditions."""
+"""Columns that stand beside covariates in tables of scores, of conditions and of tests of genes."""
 
 COUNTS_LAYER = "counts"
 CONTROL_MEAN = "control_mean"

@@ -87,7 +87,7 @@ def align_prediction(
     -----
     UserWarning
         If a row of the prediction has, on average, over three times the expression of a cell of the
-        screen, or less than a third.
+        screen, or less than a third, as have effects without their controls.
     """
     import anndata as ad
 
@@ -143,20 +143,21 @@ def _check_scale(predicted: Any, observed: Any) -> None:
     if is_backed(observed) and getattr(observed, "format", None) == "csc":
         return  # its rows would cost a read of the whole file
     cells = row_block(observed, 0, min(SCALE_CELLS, observed.shape[0]))
-    if min(predicted.min(), cells.min()) < 0:
+    if cells.min() < 0:
         return  # image profiles: totals mean nothing
     ours, theirs = (float(x.sum(dtype=np.float64)) / x.shape[0] for x in (cells, predicted))
-    if min(ours, theirs) == 0 or 1 / SCALE_FACTOR <= theirs / ours <= SCALE_FACTOR:
+    if ours == 0 or 1 / SCALE_FACTOR <= theirs / ours <= SCALE_FACTOR:
         return
-    if counts == (True, False) and theirs < ours:
+    if counts == (True, False) and 0 < theirs < ours:
         raise ValueError(
             "the screen holds integer counts, the prediction values on another scale, "
             f"{ours / theirs:.3g} times lower: predict counts, or call `ps.pp.normalize` "
             "and judge on the log scale."
         )
+    hint = "" if theirs > 0 else " Expression is wanted, not effects: add the control means."
     warnings.warn(
         f"a row of the prediction has {theirs / ours:.3g} times the total expression of a cell of "
-        "the screen: is it on the scale of the registered layer?",
+        f"the screen: is it on the scale of the registered layer?{hint}",
         UserWarning,
         stacklevel=4,
     )

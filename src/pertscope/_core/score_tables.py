@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from pertscope._core import keys
@@ -21,7 +22,10 @@ def write_scores(adata: AnnData, key_added: str, table: pd.DataFrame) -> None:
 
 
 def score_tables(adata: AnnData) -> pd.DataFrame:
-    """All score tables, one below the other; of scores that are in several, the latest.
+    """All score tables, one below the other; of a metric that is in several, the latest.
+
+    Scores of one prediction, statistic and metric come from one table, so that conditions of
+    different parts of a split, or of a screen that was registered otherwise, are not averaged.
 
     Raises
     ------
@@ -35,6 +39,8 @@ def score_tables(adata: AnnData) -> pd.DataFrame:
             "nothing was judged yet: call `ps.ev.evaluate`, or a family as `ps.ev.rank_metrics`."
         )
     text = [keys.PREDICTION, keys.STATISTIC, keys.METRIC]
-    every = pd.concat([t.astype(dict.fromkeys(text, str)) for t in tables], ignore_index=True)
-    values = [keys.VALUE, keys.FLOOR, keys.CEILING, keys.FLOOR_NAME, keys.BETTER]
-    return every.drop_duplicates(every.columns.difference(values), keep="last", ignore_index=True)
+    tables = [t.astype(dict.fromkeys(text, str)) for t in tables]
+    every = pd.concat(tables, ignore_index=True)
+    of_table = np.repeat(np.arange(len(tables)), [len(t) for t in tables])
+    latest = pd.Series(of_table).groupby([every[c] for c in text]).transform("max")
+    return every[of_table == latest].reset_index(drop=True)

@@ -44,14 +44,18 @@ class Screen:
     def components(self, label: str) -> tuple[str, ...]:
         """Perturbations that `label` applies, sorted; none for the control.
 
-        A control inside a combination (``"A+control"``) is no perturbation.
+        A control inside a combination (``"A+control"``) is no perturbation, nor is a part of a
+        control that is one itself: under the control ``"NT+NT"``, ``"A+NT"`` applies A.
         """
         if label == self.control:
             return ()
         if not self.combination_separator:
             return (label,)
-        parts = {part.strip() for part in label.split(self.combination_separator)} - {""}
-        return tuple(sorted(parts - {self.control})) if parts else (label,)
+        parts, of_control = (
+            {part.strip() for part in text.split(self.combination_separator)} - {""}
+            for text in (label, self.control)
+        )
+        return tuple(sorted(parts - of_control)) if parts else (label,)
 
     @classmethod
     def of(cls, adata: AnnData) -> Screen:

@@ -23,6 +23,9 @@ UNUSED = ""
 CONDITIONS, PERTURBATIONS, CONTEXTS = "conditions", "perturbations", "contexts"
 """What can be held out: some conditions; perturbations everywhere; combinations of covariates."""
 
+HOLDS_OUT = "holds_out"
+"""Entry of a split's record that says which of these it holds out."""
+
 
 def halves(held_out: np.ndarray, strata: np.ndarray, rng: np.random.Generator) -> dict[int, str]:
     """Send held-out conditions to val and test, half and half within each stratum and overall."""
@@ -98,7 +101,7 @@ def write_cells(
     values = pd.Categorical(cells, categories=list(keys.PARTS))  # UNUSED is none: missing
     adata.obs[split_key] = values
     record = adata.uns.setdefault(keys.UNS, {}).setdefault(keys.SPLITS, {})
-    record[split_key] = json.dumps(how, default=str)
+    record[split_key] = json.dumps(how | {HOLDS_OUT: held_out}, default=str)
     print(summary(conditions, cells).to_string())
 
 

@@ -22,9 +22,14 @@ def snap(mean: np.ndarray, control: np.ndarray) -> np.ndarray:
 
     The direction of rounding errors is nobody's prediction.
     """
-    largest = np.abs(control).max(axis=1, initial=0)
-    same = np.abs(mean - control).max(axis=1, initial=0) <= FLOAT32_ROUNDING * largest
+    same = np.all(is_rounding(mean - control, control), axis=1)
     return np.where(same[:, None], control, mean)
+
+
+def is_rounding(difference: np.ndarray, control: np.ndarray) -> np.ndarray:
+    """Whether a difference from the controls may be float32 rounding, bool ``(p, genes)``."""
+    largest = np.abs(control).max(axis=1, initial=0)[:, None]
+    return np.abs(difference) <= FLOAT32_ROUNDING * largest
 
 
 def effect(mean: np.ndarray, control: np.ndarray) -> np.ndarray:

@@ -33,7 +33,9 @@ def read_table(table: Any) -> pd.DataFrame:
         raise FileNotFoundError(f"there is no file {path}.")
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
-        return pd.read_csv(path, sep="\t" if suffix == ".tsv" else ",", index_col=0)
+        read = pd.read_csv(path, sep="\t" if suffix == ".tsv" else ",", converters={0: str})
+        named = not isinstance(read.index, pd.RangeIndex)  # the header lacks the column of names
+        return read if named else read.set_index(read.columns[0]).rename_axis(None)
     if suffix == ".parquet":
         return pd.read_parquet(path)
     if suffix == ".h5ad":

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from pertscope.ev._tasks import Task
 
 KEY = "model"
+OF_RUN = ("task", "split_seeds", "cells_per_condition", "version")
+"""What models share whose results are comparable."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ class Job:
     @property
     def variant(self) -> str:
         """Hash of the definition: the same for all seeds, each of which may have a file."""
-        return hash_of({k: v for k, v in self.definition.items() if k != PREDICTION})
+        if self.spec.prediction is None or self.spec.has_one_prediction:
+            return hash_of(self.definition)
+        return hash_of(self.definition | {PREDICTION: self.spec.prediction})
 
     @property
     def key(self) -> str:
@@ -115,7 +119,7 @@ class Job:
             "seed": self.seed,
             "split_seed": self.split_seed,
             "variant": self.variant,
-            "task_variant": hash_of(self.definition["task"]),
+            "task_variant": hash_of({k: self.definition[k] for k in OF_RUN}),
             "definition": self.definition,
         }
 

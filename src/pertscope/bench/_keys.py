@@ -67,9 +67,12 @@ def input_definition(task: Task, settings: Mapping[str, Any]) -> dict[str, Any]:
     rep = settings.get(USE_REP)
     if rep in task.dataset.obsm:
         found[USE_REP] = _matrix(task.dataset.obsm[rep])
-    with contextlib.suppress(KeyError):
-        held = read_embedding(task.dataset, settings[EMBEDDING])
-        found[EMBEDDING] = [hash_of([held.names, held.combine]), _matrix(held.vectors)]
+    named = settings.get(EMBEDDING)
+    for name in named if isinstance(named, list | tuple) else [] if named is None else [named]:
+        with contextlib.suppress(KeyError):
+            held = read_embedding(task.dataset, name)
+            vectors = [hash_of([held.names, held.combine]), _matrix(held.vectors)]
+            found.setdefault(EMBEDDING, {})[name] = vectors
     return {"inputs": found} if found else {}
 
 

@@ -69,21 +69,14 @@ def model_specs(
     TypeError
         If something is neither name, settings nor prediction, or JSON cannot hold a setting.
     ValueError
-        If a model or setting does not exist, or two names stand for the same.
+        If a model or setting does not exist.
     """
     if isinstance(models, str):
         models = [models]
     entries = models if isinstance(models, Mapping) else {name: name for name in models}
     if not entries:
         raise ValueError("`models` is empty: name at least one.")
-    specs = [_spec(str(name), entry, common) for name, entry in entries.items()]
-    seen: dict[str, str] = {}
-    for spec in specs:
-        same = json.dumps([spec.model, spec.settings, str(spec.prediction)], sort_keys=True)
-        if same in seen:
-            raise ValueError(f"models {seen[same]!r} and {spec.name!r} have the same settings.")
-        seen[same] = spec.name
-    return specs
+    return [_spec(str(name), entry, common) for name, entry in entries.items()]
 
 
 def _spec(name: str, entry: Any, common: Mapping[str, Any]) -> ModelSpec:

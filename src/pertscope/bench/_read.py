@@ -35,7 +35,8 @@ COLUMNS = (
 def read(results: Path | str) -> pd.DataFrame:
     """Read the results of a folder.
 
-    Where the task or the settings behind a name have changed, only the latest are read.
+    Where the task, how it is run (`split_seeds`, `cells_per_condition`, the version of pertscope)
+    or what is behind a name has changed, only the latest are read.
 
     Parameters
     ----------

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 WAIT = 0.5
 """Seconds between two looks at what another process is working on."""
 
-GUESS = "mean_effect"
-"""A floor and a ceiling belong to no model: those beside this one are taken."""
+GUESS = "no_change"
+"""A floor and a ceiling belong to no model: those beside this one, which always is, are taken."""
 
 
 def run(
@@ -92,8 +92,8 @@ def run(
     KeyError
         If there is no such task.
     ValueError
-        If a task, model or setting does not exist, or one prediction made elsewhere is to serve
-        several splits.
+        If a task, model or setting does not exist, one prediction made elsewhere is to serve
+        several splits, or two names stand for the same.
 
     Warns
     -----
@@ -154,7 +154,11 @@ def run(
                 kind = spec.name if spec in bounds else MODEL
                 drawn = seed if split_seeds else None
                 job = Job(one, spec, kind, seed, drawn, cells_per_condition, definition)
-                jobs.setdefault(job.key, job)
+                same = jobs.setdefault(job.key, job).spec.name
+                if same != spec.name:
+                    raise ValueError(
+                        f"models {same!r} and {spec.name!r} have the same settings or prediction."
+                    )
     folder = Path(results)
     folder.mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(jobs), desc="benchmark", unit="fit") as bar:
@@ -185,8 +189,9 @@ def _work(
         result = read_result(folder, job.key)
         if result is None or (retry_failed and result["error"]):
             return False
-        if result["model"] != job.spec.name:  # called otherwise since
-            result = result | {"model": job.spec.name}
+        now = {"model": job.spec.name, "variant": job.variant}
+        if result | now != result:  # called otherwise since, or the files of all seeds are
+            result |= now
             write_result(folder, job.key, result)
         found[job.key] = result
         bar.update()

@@ -28,7 +28,8 @@ def to_text(
     """Write the table of results as text: mean ± standard deviation, the best model in bold.
 
     Digits go as far as the first of the standard deviation, two to four decimals. Arrows say which
-    way is better. Floor and ceiling come last and are never bold.
+    way is better. Floor and ceiling come last and are never bold, nor is a model of which seeds
+    failed: ``(2 of 3)`` behind its name says how many did not.
 
     Parameters
     ----------
@@ -70,7 +71,8 @@ def to_text(
     for at, row in found.iterrows():
         name = at if isinstance(at, tuple) else (at,)
         group = found.loc[name[0]] if len(name) == 2 else found
-        cells.append([*name, *(_cell(row, m, name[-1], group, latex=latex) for m in shown)])
+        values = [_cell(row, m, name[-1], group, latex=latex) for m in shown]
+        cells.append([*name[:-1], f"{name[-1]}{_done(row)}", *values])
     return _latex(head, cells) if latex else _markdown(head, cells)
 
 
@@ -83,13 +85,20 @@ def _cell(row: pd.Series, metric: str, model: str, group: pd.DataFrame, *, latex
         decimals = min(max(-math.floor(math.log10(sd)), MIN_DECIMALS), MAX_DECIMALS)
     plus_minus = r" \pm " if latex else " ± "
     text = f"{mean:.{decimals}f}" + ("" if math.isnan(sd) else f"{plus_minus}{sd:.{decimals}f}")
-    rivals = group[metric, "mean"].drop(index=list(BOUNDS), errors="ignore")
+    rivals = group.loc[group[SEEDS, "failed"] == 0, (metric, "mean")]
+    rivals = rivals.drop(index=list(BOUNDS), errors="ignore")
     higher = higher_is_better(metric)
     best = rivals.max() if higher else rivals.min()
-    bold = model not in BOUNDS and higher is not None and mean == best
+    bold = model in rivals.index and higher is not None and mean == best
     if latex:
         return rf"$\mathbf{{{text}}}$" if bold else f"${text}$"
     return f"**{text}**" if bold else text
+
+
+def _done(row: pd.Series) -> str:
+    """How many seeds a row is of, where some failed and some did not."""
+    done, failed = int(row[SEEDS, "done"]), int(row[SEEDS, "failed"])
+    return f" ({done} of {done + failed})" if done and failed else ""
 
 
 def _arrow(metric: str, *, latex: bool) -> str:

@@ -39,7 +39,8 @@ def bounds(found: Judgement, arguments: argparse.Namespace) -> list[str]:
         "No ceiling was computed."
         if arguments.no_ceiling
         else "Ceiling: one half of the cells of each condition against the other, mean of five "
-        f"halvings (seed {arguments.seed}); errors and correlations are corrected to all cells."
+        f"halvings (seed {arguments.seed}); errors, distances, r2 and "
+        "correlations are corrected to all cells, ranks and tests are not."
     )
     return said
 
@@ -62,6 +63,7 @@ def left_out(found: Judgement, arguments: argparse.Namespace) -> list[str]:
         lacking = [name for name in dict.fromkeys(wanted) if name not in here]
         if lacking:
             said.append(
-                f"{prediction!r} holds no cells: left out {listed(lacking, limit=len(lacking))}."
+                f"{prediction!r} has not the cells, or not the control cells, for "
+                f"{listed(lacking, limit=len(lacking))}: left out."
             )
     return said

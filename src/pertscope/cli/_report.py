@@ -127,7 +127,9 @@ def _scores(found: Judgement) -> str:
 def _block(found: Judgement, metric: str, columns: Sequence[str]) -> str:
     """Rows of one metric, under its name."""
     table = found.scores.xs(metric, axis=1, level=1)
-    best, guess = _best(table[MEAN], metric), _guess(found.table, metric)
+    n = table[NUMBER][table[MEAN].notna()]
+    best = _best(table[MEAN], metric) if n.min() == n.max() else set()  # else of other conditions
+    guess = _guess(found.table, metric)
     arrow = f'<span class="small">{_arrow(metric)}</span>'
     rows = [
         f'<tr><th scope="rowgroup" colspan="{len(columns) + 1}">{escape(metric)} {arrow}</th></tr>'

@@ -38,16 +38,16 @@ COLUMN_WORDS = {
     "the ceiling is no better than the floor",
     "interval": "95 % bootstrap interval of the mean over conditions",
     "floor": "score of the best guess that knows nothing of the perturbation, and which guess",
-    "ceiling": "score that the experiment, done again, would get; for ranks and responding genes "
-    "with half as many cells, so that a prediction may exceed it",
+    "ceiling": "score that the experiment, done again, would get; for ranks, responding genes and "
+    "what else is not corrected, with half as many cells: a prediction may exceed it",
     "n": "number of scores in the mean: conditions, or sets of covariates",
     UNKNOWN: "there is no such score: because cells were not predicted, a condition is the only "
     "one of its covariates, or no gene responds",
 }
 
 METRIC_WORDS = {
-    "rank": "share of other predictions that are nearer to the observation than the right one: 0 "
-    "is perfect, 0.5 random",
+    "rank": "share of other predictions that are nearer to the observation than the right one "
+    "(transposed: of other observations nearer to the prediction): 0 is perfect, 0.5 random",
     "dispersion_ratio": "how much the predicted effects differ from each other, as a share of how "
     "much the observed ones do: 0 is collapsed, the same prediction for every perturbation",
     "cosine_to_mean": "how similar a predicted effect is to the mean of all: 1 is collapsed",

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 NAME_COLUMNS = ("Plate", "Well")
+NUMBERS = ("dose", "conc", "_per_", "count")
+"""What names of columns of numbers contain: ``Metadata_mmoles_per_liter``."""
+
+NO_NUMBER = ("NA", "N/A", "NaN", "nan", "None", "NULL", "null")
+"""How a missing number is written, beside an empty cell."""
 
 
 def read_cell_painting(
@@ -39,9 +44,12 @@ def read_cell_painting(
     Returns
     -------
     AnnData ``(rows, features)``, float32, NaN where a value is missing. ``.obs`` holds the columns
-    of `metadata_prefix` under their full names, text as categories. Rows are named
-    ``"plate_well"`` where ``Plate`` and ``Well`` name each once, or else numbered. It is not
-    registered yet.
+    of `metadata_prefix` under their full names. In ``.csv`` and ``.tsv`` they are labels, kept as
+    they are written: plate ``001`` and drug ``None`` stay, only an empty cell is missing. Columns
+    of doses, concentrations and counts (their names contain ``dose``, ``conc``, ``_per_`` or
+    ``count``) are numbers if all they hold is; a ``.parquet`` says itself what is a number. Rows
+    are named ``"plate_well"`` where ``Plate`` and ``Well`` name each once, or else numbered. It is
+    not registered yet.
 
     Raises
     ------
@@ -74,29 +82,45 @@ def read_cell_painting(
     files = [Path(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
     if not files:
         raise ValueError("`paths` names no file.")
-    tables = [_read(path) for path in files]
+    tables = [_read(path, metadata_prefix) for path in files]
     shared = _shared_features(tables, files, metadata_prefix)
     obs = pd.concat(
         [t.loc[:, [c for c in t.columns if c.startswith(metadata_prefix)]] for t in tables],
         ignore_index=True,
     )
     for column in obs.columns[[not pd.api.types.is_numeric_dtype(t) for t in obs.dtypes]]:
-        text = obs[column].where(obs[column].isna(), obs[column].astype(str))
-        obs[column] = pd.Categorical(text)
+        obs[column] = _numbers_or_labels(obs[column])
     obs.index = _row_names(obs, metadata_prefix)
     x = np.concatenate([t[shared].to_numpy(np.float32) for t in tables])
     return AnnData(x, obs=obs, var=pd.DataFrame(index=shared))
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, prefix: str) -> pd.DataFrame:
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}.")
     kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
     if kind in {"csv", "tsv"}:
-        return pd.read_csv(path, sep="," if kind == "csv" else "\t", low_memory=False)
+        sep = "," if kind == "csv" else "\t"
+        names = pd.read_csv(path, sep=sep, nrows=0).columns
+        as_written = {c: _text for c in names if c.startswith(prefix)}
+        return pd.read_csv(path, sep=sep, low_memory=False, converters=as_written)
     if kind == "parquet":
         return pd.read_parquet(path)
     raise ValueError(f"{path}: read csv, tsv or parquet, not {path.suffix!r}.")
+
+
+def _text(cell: str) -> str | None:
+    return cell or None
+
+
+def _numbers_or_labels(column: pd.Series) -> pd.Series | pd.Categorical:
+    """Doses and the like as numbers if all of them are, anything else as labels."""
+    if any(word in str(column.name).lower() for word in NUMBERS):
+        given = column.mask(column.isin(NO_NUMBER))
+        numbers = pd.to_numeric(given, errors="coerce")
+        if numbers.notna().equals(given.notna()):
+            return numbers
+    return pd.Categorical(column.where(column.isna(), column.astype(str)))
 
 
 def _shared_features(tables: list[pd.DataFrame], files: list[Path], prefix: str) -> list[str]:

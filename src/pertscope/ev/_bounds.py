@@ -81,6 +81,11 @@ def needs_cells(chosen: Chosen) -> bool:
     return METRICS[metric].needs == "cells" or statistic in OF_CELLS
 
 
+def falls_with_cells(chosen: Chosen) -> bool:
+    """Whether a distance of populations that are the same is larger for fewer cells."""
+    return needs_cells(chosen) and METRICS[chosen[0]].half_depth in ("square", "root")
+
+
 def _mean(values: np.ndarray) -> float:
     values = values[~np.isnan(values)]
     return float(values.mean()) if values.size else np.nan
@@ -138,31 +143,47 @@ def _score_known(comparison: Comparison, chosen: Sequence[Chosen], *, step: Step
     return found
 
 
-def whole_depth(values: np.ndarray, metric: str) -> np.ndarray:
+def depth_share(judged: Judged, metric: str, options: Options) -> np.ndarray | float:
+    """Sampling variance of whole conditions, as a share of that of their halves.
+
+    One half; more where distances look at `options.max_cells` only, 1 where halves have as many.
+    """
+    if METRICS[metric].needs != "cells" or METRICS[metric].level != "condition":
+        return 0.5
+    n = judged.all_conditions.n_cells[judged.rows]
+    return np.minimum(n // 2, options.max_cells) / np.minimum(n, options.max_cells)
+
+
+def whole_depth(values: np.ndarray, metric: str, share: np.ndarray | float = 0.5) -> np.ndarray:
     """Score that two whole experiments would have, from that of two halves.
 
-    A half has twice the sampling variance of its mean: squared distances are divided by 2 and
-    distances by the root of 2; a correlation r becomes ``2 r / (1 + r)`` (Spearman and Brown) where
-    it is positive. What has no such law stays as it is: it is the ceiling of half the cells.
+    A half has twice the sampling variance of its mean (`share` is one half): squared distances are
+    divided by 2, distances by the root of 2, and what is left to explain, ``1 - r2``, by 2; a
+    correlation r becomes ``2 r / (1 + r)`` (Spearman and Brown) where it is positive. What has no
+    such law stays as it is: it is the ceiling of half the cells.
     """
     law = METRICS[metric].half_depth
     if law == "square":
-        return values / 2
+        return values * share
     if law == "root":
-        return values / np.sqrt(2)
+        return values * np.sqrt(share)
+    if law == "residual":
+        return 1 - (1 - values) * share
     if law == "spearman-brown":
         return np.where(values > 0, 2 * values / (1 + np.abs(values)), values)
     return values
 
 
-def ceiling_of(values: np.ndarray, metric: str, *, method: str, quantile: float) -> np.ndarray:
+def ceiling_of(
+    values: np.ndarray, metric: str, *, method: str, share: np.ndarray | float
+) -> np.ndarray:
     """One ceiling per value from those of the replicates, ``(replicates, values)``.
 
-    The mean of split halves, at whole depth; of bootstraps the quantile, counted from the best.
+    The mean of split halves, at whole depth; of bootstraps `QUANTILE`, counted from the best.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Mean of empty slice|All-NaN", RuntimeWarning)
         if method == SPLIT_HALF:
-            return whole_depth(np.nanmean(values, axis=0), metric)
-        share = 1 - quantile if METRICS[metric].higher_is_better else quantile
-        return np.nanquantile(values, share, axis=0)
+            return whole_depth(np.nanmean(values, axis=0), metric, share)
+        quantile = 1 - QUANTILE if METRICS[metric].higher_is_better else QUANTILE
+        return np.nanquantile(values, quantile, axis=0)

@@ -143,7 +143,8 @@ def ceiling(
     parts = []
     for (name, statistic), values in scores.items():
         if method == bounds.SPLIT_HALF:
-            values = bounds.whole_depth(values, name)  # noqa: PLW2901
+            share = bounds.depth_share(judged, name, options)
+            values = bounds.whole_depth(values, name, share)  # noqa: PLW2901
         rows = lay_out(judged.conditions, METRICS[name].level)
         named = rows.assign(**{keys.STATISTIC: statistic, keys.METRIC: name})
         for quantile, value in zip(QUANTILES, _quantiles(values), strict=True):

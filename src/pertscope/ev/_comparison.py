@@ -57,6 +57,10 @@ class Options:
     unbiased: bool = False
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.max_cells < 2:
+            raise ValueError(f"`max_cells`={self.max_cells} must be at least 2.")
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:

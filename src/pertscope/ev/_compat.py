@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 COMPAT_STATISTIC = "compat"
 """Statistic of a score under another tool's name, which says the statistic itself."""
 
@@ -48,3 +53,24 @@ TOOLS: dict[str, dict[str, tuple[str, str]]] = {
     "perturbench-v1": PERTURBENCH,
 }
 """Metrics of each tool whose conventions `compat` follows."""
+
+
+def tool_metrics(compat: str, names: Sequence[str] | None = None) -> dict[str, tuple[str, str]]:
+    """Our metric and statistic for each of a tool's names, all by default.
+
+    Raises
+    ------
+    TypeError
+        If names are one string.
+    ValueError
+        If there is no such tool, or it has no such metric.
+    """
+    if compat not in TOOLS:
+        raise ValueError(f"`compat`={compat!r} must be one of {tuple(TOOLS)}.")
+    tool = TOOLS[compat]
+    if isinstance(names, str):
+        raise TypeError(f"`metrics` takes a list: [{names!r}].")
+    unknown = [name for name in names or () if name not in tool]
+    if unknown:
+        raise ValueError(f"{compat} has no metric {unknown[0]!r}; it has {list(tool)}.")
+    return {name: tool[name] for name in (tool if names is None else names)}

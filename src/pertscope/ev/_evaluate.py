@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pertscope._core.statistics import has_logfc
 from pertscope.ev import _bounds as bounds
 from pertscope.ev._comparison import Options
-from pertscope.ev._compat import COMPAT_STATISTIC, TOOLS
+from pertscope.ev._compat import COMPAT_STATISTIC, TOOLS, tool_metrics
 from pertscope.ev._judge import check_compat, judge
 from pertscope.ev._judged import observe
 from pertscope.ev._metrics import parse
@@ -75,8 +75,8 @@ def evaluate(
     value for a replicate of the experiment: one half of the cells of every condition against the
     other, mean of five halvings; both against the observed controls where predictions are, else
     each against its own half of the controls. Half as many cells have twice the variance: squared
-    distances are divided by 2, distances by its root, correlations r become ``2 r / (1 + r)``;
-    ranks and DEG metrics stay those of half the cells, mostly short of what a whole replicate would
+    distances are divided by 2, distances by its root, what r2 lacks of 1 by 2, correlations r
+    become ``2 r / (1 + r)``; ranks and DEG metrics stay those of half the cells, mostly short of what a whole replicate would
     reach.
 
     :func:`pertscope.get.scores` then has, beside the means, ``normalised = (score - floor) /
@@ -160,14 +160,9 @@ def evaluate(
         bounds.require_rows(judged)  # halves of one row are none: that ceiling is NaN
     names = None
     if compat is not None:
-        tool = TOOLS[compat]
-        if isinstance(metrics, str):
-            metrics = list(tool)
-        unknown = [m for m in metrics if m not in tool]
-        if unknown:
-            raise ValueError(f"{compat} has no metric {unknown[0]!r}; it has {list(tool)}.")
-        chosen = [tool[m] for m in metrics]
-        names = {tool[m]: (m, COMPAT_STATISTIC) for m in metrics}
+        of_tool = tool_metrics(compat, None if metrics == "default" else metrics)
+        chosen = list(of_tool.values())
+        names = {ours: (name, COMPAT_STATISTIC) for name, ours in of_tool.items()}
     elif metrics == "default":
         chosen = parse(default_metrics(judged.side))
     else:

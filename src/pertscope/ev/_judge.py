@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from pertscope.ev._judged import observe, predicted
 from pertscope.ev._metrics import better
 from pertscope.ev._score import score, score_rows, score_table
 from pertscope.ev._statistics import check_logfc
+from pertscope.ev._warnings import warn_alone, warn_unlike
 from pertscope.ev.families.labels import check_labels
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-    from pertscope._core.conditions import Conditions
     from pertscope.ev._comparison import Comparison, Options
     from pertscope.ev._judged import Judged
     from pertscope.ev._score import Chosen, Scores
@@ -64,6 +63,7 @@ def judge(
             adata, judged, predictions, options=options, control=control, warn=split is not None
         )
     )
+    warn_unlike(compared, chosen, options, split)
     for name, _, comparison in compared:
         check_labels(name, comparison, chosen)
     wanted = {name: _possible(name, c, chosen, skip=skip) for name, _, c in compared}
@@ -94,7 +94,7 @@ def judge(
                 values = {keys.VALUE: scores[c]} | {k: bound[c] for k, bound in columns.items()}
                 labels = _labels(c, names, floor_of, bounded=bool(columns))
                 parts.append(score_rows(comparison.conditions, name, c, values | labels))
-    _warn_alone([comparison.conditions for _, _, comparison in compared], chosen)
+    warn_alone([comparison.conditions for _, _, comparison in compared], chosen)
     table = score_table(parts)
     require_actual(adata)
     write_scores(adata, key_added, table)
@@ -194,24 +194,11 @@ def _ceilings(
     )
     found = bounds.replicate_scores(made, chosen, step=step)
     return {
-        c: bounds.ceiling_of(v, c[0], method=method, quantile=bounds.QUANTILE)
+        c: bounds.ceiling_of(
+            v, c[0], method=method, share=bounds.depth_share(judged, c[0], options)
+        )
         for c, v in found.items()
     }
-
-
-def _warn_alone(compared: Sequence[Conditions], chosen: Sequence[Chosen]) -> None:
-    """Name the conditions that a prediction has alone of their covariates."""
-    alone: dict[str, None] = {}
-    for conditions in compared:
-        context = conditions.context
-        alone |= dict.fromkeys(conditions.index[np.bincount(context)[context] == 1])
-    if alone and any("rank" in m or "discrimination" in m for m, _ in chosen):
-        warnings.warn(
-            f"{len(alone)} condition(s) cannot be ranked, each is the only one of its "
-            f"covariates: {listed(alone)}.",
-            UserWarning,
-            stacklevel=4,
-        )
 
 
 @contextmanager

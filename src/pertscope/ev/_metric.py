@@ -42,7 +42,8 @@ class Metric:
     half_depth
         How the score of two halves of an experiment becomes that of two whole ones:
         ``"spearman-brown"`` for correlations, ``"root"`` for distances (divided by the root of 2),
-        ``"square"`` for squared distances (divided by 2), ``""`` where it stays as it is.
+        ``"square"`` for squared distances (divided by 2), ``"residual"`` for r2 (what it lacks of 1
+        is divided by 2), ``""`` where it stays as it is.
     compat
         Its names in other tools.
     """

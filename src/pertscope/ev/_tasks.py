@@ -12,6 +12,7 @@ import yaml
 
 from pertscope import datasets, pp
 from pertscope._core.messages import listed, nearest
+from pertscope.ev._compat import tool_metrics
 from pertscope.ev._evaluate import evaluate
 from pertscope.ev._metrics import parse
 
@@ -122,7 +123,8 @@ class Task:
             raise ValueError(f"{where}: `scenario` {self.scenario!r} must be one of {SCENARIOS}.")
         if self.metrics != DEFAULT_METRICS:
             try:
-                parse(self.metrics)
+                compat = self.options.get("compat")
+                parse(self.metrics) if compat is None else tool_metrics(compat, self.metrics)
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{where}: {error.args[0]}") from error
         taken = SET_BY_EVALUATOR & set(self.options)

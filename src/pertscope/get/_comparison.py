@@ -56,7 +56,9 @@ def comparison(
     Raises
     ------
     KeyError
-        If nothing was judged yet, a prediction was not, or there is no such metric.
+        If nothing was judged yet, a prediction was not, or not both by such a metric.
+    ValueError
+        If `confidence` does not lie between 0 and 1.
 
     Examples
     --------
@@ -73,6 +75,8 @@ def comparison(
     ['rmse_mean']
     """
     screen = Screen.of(adata)
+    if not 0 < confidence < 1:
+        raise ValueError(f"`confidence`={confidence} must lie between 0 and 1.")
     table = score_tables(adata)
     table = table.assign(metric=table[keys.METRIC] + "_" + table[keys.STATISTIC])
     judged = table[keys.PREDICTION].unique()
@@ -86,10 +90,13 @@ def comparison(
         for name in (first, second)
     ]
     difference = (both[0][keys.VALUE] - both[1][keys.VALUE]).dropna()
-    known = list(dict.fromkeys(table[keys.METRIC]))
+    of_each = [scores.index.unique(level=0) for scores in both]
+    known = [m for m in of_each[0] if m in of_each[1]]
+    if not known:
+        raise KeyError(f"predictions {first!r} and {second!r} were judged by no common metric.")
     for metric in metrics or ():
         if metric not in known:
-            raise KeyError(f"no scores of {metric!r}; {nearest(metric, known)}.")
+            raise KeyError(f"no scores of {metric!r} for both; {nearest(metric, known)}.")
     rows = {}
     for metric in known if metrics is None else metrics:
         gap = difference[difference.index.get_level_values(0) == metric].to_numpy(dtype=float)

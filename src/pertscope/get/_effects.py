@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from pertscope._core.batch_effects import (
 )
 from pertscope._core.conditions import label_column, screen_conditions
 from pertscope._core.matrix import matrix_of
+from pertscope._core.messages import listed
 from pertscope._core.moments import moments
 from pertscope._core.screen import Screen
 from pertscope._core.statistics import effect, logfc, require_logfc
@@ -48,7 +50,8 @@ def effects(adata: AnnData, *, statistic: str = "effect", batch_size: str = "aut
 
     Returns
     -------
-    float64 ``(conditions, genes)``, indexed by covariates and perturbation; without controls.
+    float64 ``(conditions, genes)``, indexed by covariates and perturbation; without controls. NaN
+    in ``ba_ate`` with large batches where no batch holds both a condition and its controls.
 
     Raises
     ------
@@ -57,6 +60,11 @@ def effects(adata: AnnData, *, statistic: str = "effect", batch_size: str = "aut
     ValueError
         If the statistic is unknown, values are NaN or infinite, a condition has no matched
         controls, logfc is undefined for the screen, or it has no batches.
+
+    Warns
+    -----
+    UserWarning
+        If ``ba_ate`` is NaN for a condition.
 
     References
     ----------
@@ -72,6 +80,25 @@ def effects(adata: AnnData, *, statistic: str = "effect", batch_size: str = "aut
     >>> ps.get.effects(adata).shape[1]
     50
     """
+    table = observed_effects(adata, statistic=statistic, batch_size=batch_size)
+    lost = table.isna().any(axis=1)
+    if lost.any():
+        names = table.index[lost]
+        if isinstance(names, pd.MultiIndex):
+            names = names.map("|".join)
+        warnings.warn(
+            f"{len(names)} condition(s) share no batch with their controls, 'ba_ate' is NaN: "
+            f'{listed(names)}. `batch_size="small"` compares across batches.',
+            UserWarning,
+            stacklevel=2,
+        )
+    return table
+
+
+def observed_effects(
+    adata: AnnData, *, statistic: str = "effect", batch_size: str = "auto"
+) -> pd.DataFrame:
+    """Do what :func:`effects` does, and leave it to the caller to speak of NaN."""
     if statistic not in STATISTICS:
         raise ValueError(f"`statistic`={statistic!r} must be one of {STATISTICS}.")
     check_batch_size(batch_size)

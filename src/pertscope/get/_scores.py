@@ -32,7 +32,8 @@ def scores(
     """Join all score tables of a screen into one table of predictions x metrics.
 
     Each score is the mean over conditions, with a bootstrap interval over conditions, expanded
-    percentiles, which cover as they should for few conditions as well.
+    percentiles, which cover as they should for few conditions as well. Of a metric that several
+    tables have for a prediction, the latest table counts: parts of a split are not mixed.
     Conditions for which a metric is undefined do not enter its mean; how many entered is part of
     the table.
 
@@ -52,9 +53,9 @@ def scores(
     One row per prediction. Columns have two levels: ``mean``, ``ci_low``, ``ci_high`` (float64),
     ``n_conditions`` (int64), and the metric, named ``<metric>_<statistic>``: ``scores["mean"]`` is
     the plain table of predictions x metrics. After :func:`pertscope.ev.evaluate` also ``floor``,
-    ``ceiling`` and ``normalised = (mean - floor) / (ceiling - floor)`` (float64): 0 is no better
-    than a guess, 1 as good as a replicate of the experiment; NaN where the ceiling is no better
-    than the floor, so that nothing can be told.
+    ``ceiling`` and ``normalised = (mean - floor) / (ceiling - floor)`` (float64), of means over the
+    conditions that have all three: 0 is no better than a guess, 1 as good as a replicate of the
+    experiment; NaN where the ceiling is no better than the floor, so that nothing can be told.
 
     Raises
     ------
@@ -110,14 +111,17 @@ def scores(
 
 
 def _bounds(rows: pd.DataFrame) -> dict[str, float]:
-    """Mean floor and ceiling over the conditions that have a score, and where it lies between."""
+    """Mean floor and ceiling over the conditions that have a score, and where it lies between.
+
+    That is over the conditions that have all three: one of a single cell, which has no halves and
+    no ceiling, would otherwise move the score and not the ceiling.
+    """
     scored = rows[rows[keys.VALUE].notna()]
     found = {k: scored[k].mean() for k in (keys.FLOOR, keys.CEILING) if k in rows}
     found = {k: v for k, v in found.items() if rows[k].notna().any()}
     if len(found) == 2:
-        gap = found[keys.CEILING] - found[keys.FLOOR]
+        value, floor, ceiling = scored[[keys.VALUE, keys.FLOOR, keys.CEILING]].dropna().mean()
         sign = {"higher": 1, "lower": -1}.get(str(rows[keys.BETTER].iloc[0]), 0)
-        found[keys.NORMALISED] = (
-            (scored[keys.VALUE].mean() - found[keys.FLOOR]) / gap if sign * gap > 0 else np.nan
-        )
+        better = sign * (ceiling - floor) > 0
+        found[keys.NORMALISED] = (value - floor) / (ceiling - floor) if better else np.nan
     return found

@@ -24,10 +24,12 @@ class ScreenSummary:
     n_perturbations: int
     n_combinations: int
     n_conditions: int
-    n_controls: dict[str, int]
+    n_controls: dict[tuple[str, ...], int]
 
     def __repr__(self) -> str:
-        controls = ", ".join(f"{k}: {v:,}" if k else f"{v:,}" for k, v in self.n_controls.items())
+        controls = ", ".join(
+            f"{'|'.join(k)}: {v:,}" if k else f"{v:,}" for k, v in self.n_controls.items()
+        )
         lines = [
             f"screen of {self.n_cells:,} cells x {self.n_genes:,} genes",
             f"  perturbations: {self.n_perturbations:,}, and {self.n_combinations:,} combinations",
@@ -55,7 +57,8 @@ def screen(adata: AnnData) -> ScreenSummary:
     -------
     Summary that prints itself. ``n_perturbations`` counts perturbations that occur alone or in a
     combination, ``n_combinations`` distinct combinations, ``n_conditions`` conditions other than
-    controls, ``n_controls`` control cells of each combination of covariates.
+    controls, ``n_controls`` control cells of each combination of covariates, a tuple of their
+    values.
 
     Raises
     ------
@@ -81,7 +84,5 @@ def screen(adata: AnnData) -> ScreenSummary:
         n_perturbations=len({p for parts in conditions.components for p in parts}),
         n_combinations=len({parts for parts in conditions.components if len(parts) > 1}),
         n_conditions=int((~conditions.is_control).sum()),
-        n_controls={
-            "|".join(conditions.contexts[conditions.context[i]]): int(n_cells[i]) for i in controls
-        },
+        n_controls={conditions.contexts[conditions.context[i]]: int(n_cells[i]) for i in controls},
     )

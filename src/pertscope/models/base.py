@@ -134,9 +134,8 @@ class ResponseModel(ABC):
         require_positive(max_controls=max_controls, cells_per_condition=cells_per_condition)
         adata = self.adata if adata is None else adata
         require_genes(self.genes, adata)
-        require_scale(
-            adata, self.screen.layer, self.settings.get("likelihood"), type(self).__name__
-        )
+        layer, settings = self.screen.layer, self.settings
+        require_scale(adata, layer, settings.get("likelihood"), type(self).__name__)
         if dose is not None and not self.knows_doses:
             raise ValueError(f"`dose`={dose}, but {type(self).__name__} knows no doses.")
         observed = screen_conditions(adata, self.screen)
@@ -146,7 +145,7 @@ class ResponseModel(ABC):
         self.vocabulary.encode_covariates(mixture.conditions)  # refuses what it does not know
         if self.tells_perturbations:
             self.vocabulary.encode_perturbations(mixture.conditions)
-        x = encoder_input(adata, self.settings.get("use_rep"), self.screen.layer)
+        x = encoder_input(adata, settings.get("use_rep"), layer)
         rng = np.random.default_rng(seed)
         most = max_controls if cells_per_condition is None else cells_per_condition
         controls = [control_rows(observed, c, most, rng) for c in mixture.conditions.contexts]
@@ -200,7 +199,8 @@ class ResponseModel(ABC):
         path
             Its folder.
         adata
-            Registered screen with the same genes in the same order, and covariates it knows.
+            Registered screen with the same genes in the same order, and covariates it knows. A
+            layer other than that of training brings a warning.
 
         Raises
         ------
@@ -216,7 +216,7 @@ class ResponseModel(ABC):
         model.screen = Screen.of(adata)
         model.genes = entry["genes"]
         model.vocabulary = Vocabulary.from_dict(entry["vocabulary"], arrays)
-        require_same(model, adata)
+        require_same(model, adata, entry["screen"])
         history = pd.DataFrame(entry["history"])
         model.history = history.set_index("epoch") if "epoch" in history else pd.DataFrame()
         model._set_arrays({k: v for k, v in arrays.items() if k != VECTORS})

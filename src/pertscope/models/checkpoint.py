@@ -52,7 +52,7 @@ class Checkpoint:
             return None
         entry, arrays = read_model(self.folder)
         there = entry.get("identity", {})
-        here = json.loads(json.dumps(self.identity))
+        here = json.loads(json.dumps(self.identity, default=lambda number: number.item()))
         other = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
         if other:
             told = ", ".join(f"{k} ({there.get(k)!r}, now {here.get(k)!r})" for k in other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,11 +31,15 @@ def require_scale(adata: AnnData, layer: str | None, likelihood: str | None, who
     if likelihood not in COUNTS:
         refuse_counts(adata, layer, who)
     elif not looks_like_counts(matrix_of(adata, layer)):
-        where = "`.X`" if layer is None else f"layer {layer!r}"
+        where = _where(layer)
         raise ValueError(
             f"{where} holds no counts, which `likelihood={likelihood!r}` needs: register the layer "
             "that does, `ps.pp.register(adata, ..., layer='counts')`."
         )
+
+
+def _where(layer: str | None) -> str:
+    return "`.X`" if layer is None else f"layer {layer!r}"
 
 
 def require_agreement(settings: Mapping[str, Any]) -> None:
@@ -65,13 +70,25 @@ def require_genes(genes: Sequence[str], adata: AnnData) -> None:
     )
 
 
-def require_same(model: ResponseModel, adata: AnnData) -> None:
-    """Refuse a screen that a model, which was trained on another, cannot read or predict."""
+def require_same(model: ResponseModel, adata: AnnData, trained: Mapping[str, Any]) -> None:
+    """Refuse a screen that a model cannot read or predict, which was trained on another.
+
+    Warns where its layer is another than that of the screen the model was trained on.
+    """
     require_genes(model.genes, adata)
     layer, settings = model.screen.layer, model.settings
     require_scale(adata, layer, settings.get("likelihood"), type(model).__name__)
     require_vocabulary(model.vocabulary, adata, model.screen, with_doses=model.knows_doses)
     encoder_input(adata, settings.get("use_rep"), layer)
+    before, now = (_where(name) for name in (trained.get("layer"), layer))
+    if before != now:
+        warnings.warn(
+            f"the model was trained on {before}, and reads {now}, which this screen is registered "
+            "with: that is right only if both hold the same kind of values. Otherwise register "
+            "the layer that does, `ps.pp.register(adata, ..., layer=...)`.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def require_vocabulary(
@@ -123,6 +140,15 @@ def encoder_input(adata: AnnData, use_rep: str | None, layer: str | None) -> Any
             f"`.obsm[{use_rep!r}]` must be a table of finite numbers, one row per cell."
         )
     return x
+
+
+def require_dims(use_rep: str | None, there: int, wanted: int) -> None:
+    """Refuse a representation that is not as wide as the one a model was trained with."""
+    if there != wanted:
+        raise ValueError(
+            f"`.obsm[{use_rep!r}]` has {there} dimensions, the model was trained with {wanted}: "
+            "store the same representation of these cells."
+        )
 
 
 def require_positive(**numbers: int | None) -> None:

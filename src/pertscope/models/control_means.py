@@ -21,9 +21,18 @@ if TYPE_CHECKING:
 
 
 def context_names(conditions: Conditions) -> np.ndarray:
-    """Combination of covariates of each condition, ``"k562|24h"``, str ``(conditions,)``."""
-    names = np.array(["|".join(context) for context in conditions.contexts], dtype=str)
+    r"""Combination of covariates of each condition, ``"k562|24h"``, str ``(conditions,)``.
+
+    A ``|`` in one of several values is written ``\|``: different combinations differ in name.
+    """
+    names = np.array([_name(context) for context in conditions.contexts], dtype=str)
     return names[conditions.context]
+
+
+def _name(context: tuple[str, ...]) -> str:
+    if len(context) == 1:  # nothing to tell apart
+        return context[0]
+    return "|".join(value.replace("\\", r"\\").replace("|", r"\|") for value in context)
 
 
 def controls_by_context(adata: AnnData, screen: Screen) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +19,7 @@ from pertscope._core.perturbation_embedding import read_embedding
 from pertscope._core.splits import split_of
 from pertscope.models.base import ResponseModel
 from pertscope.models.checkpoint import Checkpoint, digest
-from pertscope.models.checks import encoder_input, require_agreement, require_positive
+from pertscope.models.checks import encoder_input, require_agreement, require_dims, require_positive
 from pertscope.models.doses import treatments
 from pertscope.models.feeding import require_readable, train_and_val
 from pertscope.models.fitting import fit
@@ -191,7 +192,7 @@ class NetworkModel(ResponseModel):
         self.history = pd.DataFrame(history).set_index("epoch")
         self.is_trained = True
 
-    @property
+    @cached_property  # as the module was built, whatever becomes of the screen
     def n_inputs(self) -> int:
         """Length of what an encoder sees of a cell: its genes, or a representation."""
         use_rep = self.settings.get("use_rep")
@@ -199,7 +200,9 @@ class NetworkModel(ResponseModel):
 
     def seen(self, x: torch.Tensor) -> torch.Tensor:
         """What the encoder sees of cells of :func:`encoder_input`."""
-        return x if self.settings.get("use_rep") else self.module.likelihood.see(x)
+        use_rep = self.settings.get("use_rep")
+        require_dims(use_rep, x.shape[1], self.n_inputs)
+        return x if use_rep else self.module.likelihood.see(x)
 
     @property
     def module_settings(self) -> dict[str, Any]:

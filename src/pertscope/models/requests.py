@@ -37,6 +37,13 @@ def wanted_conditions(
         Conditions of the screen.
     split
         Gives the part of each cell, where it is needed.
+
+    Raises
+    ------
+    TypeError
+        If `conditions` is one label.
+    ValueError
+        If there is nothing to predict, or the table has the column of the doses.
     """
     screen = observed.screen
     if conditions is None:
@@ -53,6 +60,12 @@ def wanted_conditions(
         labels = pd.DataFrame({screen.perturbation_key: [str(c) for c in conditions]})
         covariates = observed.table.loc[observed.is_control, list(screen.covariate_keys)]
         conditions = covariates.merge(labels, how="cross") if screen.covariate_keys else labels
+    elif screen.dose_key in conditions.columns:
+        raise ValueError(
+            f"`conditions` has a column {screen.dose_key!r}, but no table of conditions says their "
+            "doses: drop it, and pass `dose=` once per dose (`ps.tl.predict`: each with a "
+            "`key_added` of its own)."
+        )
     table = conditions_of(conditions, screen)
     wanted = table.take(np.flatnonzero(~table.is_control))
     if len(wanted) == 0:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from pertscope._core.keys import check_key
 from pertscope._core.messages import listed, nearest
@@ -121,4 +122,6 @@ def _obsm_of(source: pd.DataFrame | AnnData | str | os.PathLike[str], key: str) 
         source = read_h5ad(source, backed="r")
     if key not in source.obsm:
         raise KeyError(f"`.obsm` of the source has no {key!r}; {nearest(key, source.obsm)}.")
-    return pd.DataFrame(np.asarray(source.obsm[key]), index=source.obs_names)
+    vectors = source.obsm[key]
+    dense = vectors.toarray() if sp.issparse(vectors) else np.asarray(vectors)
+    return pd.DataFrame(dense, index=source.obs_names)

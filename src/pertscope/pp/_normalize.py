@@ -67,18 +67,21 @@ def normalize(
     _require_counts(x, where)
     require_actual(adata)
     import scanpy as sc
+    from anndata import AnnData
 
     x = matrix_of(adata, layer)
+    if isinstance(x, sp.sparray):  # scanpy takes sparse matrices only
+        x = sp.csc_matrix(x) if x.format == "csc" else sp.csr_matrix(x)
+    scaled = AnnData(x.astype(np.float32), obs=adata.obs[[]], var=adata.var[[]])
+    sc.pp.normalize_total(scaled, target_sum=target_sum)
+    sc.pp.log1p(scaled)
     if counts_layer is not None:
         adata.layers[counts_layer] = x.copy()
-    scaled = x.astype(np.float32)
     if layer is None:
-        adata.X = scaled
+        adata.X = scaled.X
     else:
-        adata.layers[layer] = scaled
-    adata.uns.pop(LOG1P, None)
-    sc.pp.normalize_total(adata, target_sum=target_sum, layer=layer)
-    sc.pp.log1p(adata, layer=layer)
+        adata.layers[layer] = scaled.X
+    adata.uns[LOG1P] = scaled.uns[LOG1P]
 
 
 def _require_counts(x: Any, where: str) -> None:

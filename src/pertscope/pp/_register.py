@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pertscope._core.conditions import ambiguous_labels, conditions_of, label_column
-from pertscope._core.keys import TABLE_COLUMNS, check_key
+from pertscope._core.keys import CONDITION_COLUMNS, TABLE_COLUMNS, check_key
 from pertscope._core.matrix import matrix_of
 from pertscope._core.messages import listed, nearest
 from pertscope._core.screen import Screen, require_actual, require_anndata
@@ -68,9 +68,9 @@ def register(
         If a column or the layer does not exist.
     ValueError
         If labels are missing, the control label does not occur, a combination of covariates has no
-        controls, a covariate is named as a column of score tables (``"metric"``, ``"value"``),
-        two labels name the same combination (``A+B`` and ``B+A``), or names of cells or
-        genes occur twice.
+        controls, a covariate or the perturbation is named as a column of the tables they stand in
+        (``"metric"``, ``"gene"``, ``"n_cells"``), two labels name the same combination (``A+B``
+        and ``B+A``), or names of cells or genes occur twice.
 
     Examples
     --------
@@ -112,10 +112,11 @@ def _check_keys(screen: Screen) -> None:
     if twice:
         raise ValueError(f"column(s) {listed(twice)} cannot have two meanings.")
     taken = [k for k in screen.covariate_keys if k in TABLE_COLUMNS]
+    taken += [k for k in [screen.perturbation_key] if k in CONDITION_COLUMNS]
     if taken:
         raise ValueError(
-            f"covariate(s) {listed(taken)} are named as columns that tables of conditions and "
-            "scores have beside the covariates: rename them in `.obs`."
+            f"column(s) {listed(taken)} are named as columns that tables of conditions, scores and "
+            "tests have beside covariates and perturbation: rename them in `.obs`."
         )
 
 

@@ -59,7 +59,8 @@ def split_batches(
     KeyError
         If the screen is not registered.
     ValueError
-        If it has no batches or only one, or a side has no perturbation left.
+        If it has no batches or only one, a side has no perturbation left, or `key_added` is a
+        column that the screen is registered by.
 
     References
     ----------
@@ -78,6 +79,11 @@ def split_batches(
     """
     screen = Screen.of(adata)
     keys.check_key(key_added)
+    if key_added in (*screen.condition_keys, screen.batch_key, screen.dose_key):
+        raise ValueError(
+            f"`key_added`={key_added!r} would overwrite a column that the screen is registered by: "
+            "give another name."
+        )
     batch = label_column(adata.obs, require_batches(screen))
     labels = label_column(adata.obs, screen.perturbation_key)
     control = np.flatnonzero(labels.categories == screen.control)

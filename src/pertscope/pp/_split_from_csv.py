@@ -12,7 +12,14 @@ from pertscope._core import keys
 from pertscope._core.conditions import match_conditions, screen_conditions
 from pertscope._core.messages import listed, nearest
 from pertscope._core.screen import Screen
-from pertscope._core.splits import UNUSED, write_cells, write_split
+from pertscope._core.splits import (
+    CONDITIONS,
+    CONTEXTS,
+    PERTURBATIONS,
+    UNUSED,
+    write_cells,
+    write_split,
+)
 
 if TYPE_CHECKING:
     import os
@@ -27,6 +34,7 @@ def split_from_csv(
     path: str | os.PathLike[str],
     *,
     column: str = "split",
+    holds_out: str = CONDITIONS,
     train_control_fraction: float = 0.5,
     seed: int = 0,
 ) -> None:
@@ -43,6 +51,11 @@ def split_from_csv(
         the controls to be split at random.
     column
         Its column with the split.
+    holds_out
+        What the split must hold out to be taken: ``"conditions"``, whose perturbations train sees
+        elsewhere; ``"perturbations"`` that train sees nowhere, as :func:`pertscope.pp.split_unseen`
+        does; or ``"contexts"``, whole combinations of covariates, as
+        :func:`pertscope.pp.split_contexts` does.
     train_control_fraction
         Share of controls in train, where they are split at random.
     seed
@@ -59,7 +72,8 @@ def split_from_csv(
     KeyError
         If the file has no such column.
     ValueError
-        If it names cells or conditions that the screen does not have, or other parts.
+        If it names cells or conditions that the screen does not have, or other parts; or if the
+        split does not hold out what `holds_out` says.
 
     Examples
     --------
@@ -76,6 +90,9 @@ def split_from_csv(
            conditions ...
     """
     screen = Screen.of(adata)
+    known = (CONDITIONS, PERTURBATIONS, CONTEXTS)
+    if holds_out not in known:
+        raise ValueError(f"`holds_out`={holds_out!r} must be one of {known}.")
     table = pd.read_csv(Path(path), dtype=str, keep_default_na=False)  # "NA" may be a name
     if column not in table.columns:
         raise KeyError(f"{path} has no column {column!r}; {nearest(column, table.columns)}.")
@@ -89,12 +106,14 @@ def split_from_csv(
     how = {"function": "split_from_csv", "path": str(path)}
     of_cells = table.iloc[:, 0].isin(adata.obs_names).all()
     if of_cells or screen.perturbation_key not in table.columns:
-        write_cells(adata, conditions, _of_cells(adata, table, part, path), how)
+        cells = _of_cells(adata, table, part, path)
+        write_cells(adata, conditions, cells, how, held_out=holds_out)
         return
     parts = _of_conditions(conditions, table, part, path)
     if any(conditions.is_control[i] for i, p in parts.items() if p != UNUSED):
         of_condition = np.array([parts.get(i, UNUSED) for i in range(len(conditions))], object)
-        write_cells(adata, conditions, of_condition[conditions.codes], how)
+        cells = of_condition[conditions.codes]
+        write_cells(adata, conditions, cells, how, held_out=holds_out)
         return
     write_split(
         adata,
@@ -103,6 +122,7 @@ def split_from_csv(
         train_control_fraction=train_control_fraction,
         seed=seed,
         how=how | {"train_control_fraction": train_control_fraction},
+        held_out=holds_out,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from pertscope._core import keys
 from pertscope._core.conditions import screen_conditions
 from pertscope._core.screen import Screen
-from pertscope._core.splits import UNUSED, split_of, write_cells
+from pertscope._core.splits import CONDITIONS, HOLDS_OUT, UNUSED, split_of, write_cells
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pertscope._core.conditions import Conditions
 
 OF = ("conditions", "cells")
+RECORDED = "subsample_train"
 
 
 def subsample_train(
@@ -51,7 +52,8 @@ def subsample_train(
     KeyError
         If the screen is not split.
     ValueError
-        If `fraction` lies outside 0 to 1, or is too small for all of val and test to be predicted.
+        If `fraction` lies outside 0 to 1, or is too small for all of val and test to be predicted;
+        or if train is a part already: fractions are of the whole train, so split again first.
 
     References
     ----------
@@ -74,6 +76,13 @@ def subsample_train(
     screen = Screen.of(adata)
     conditions = screen_conditions(adata, screen)
     cells = split_of(adata, conditions)
+    splits = adata.uns.get(keys.UNS, {}).get(keys.SPLITS, {})
+    record = json.loads(splits.get(screen.split_key, "{}"))
+    if RECORDED in record:
+        raise ValueError(
+            f"train of `.obs[{screen.split_key!r}]` is a part already ({record[RECORDED]}): split "
+            "the screen again before another part is taken."
+        )
     train = np.flatnonzero((cells == keys.TRAIN) & ~conditions.is_control[conditions.codes])
     rng = np.random.default_rng(seed)
     codes = conditions.codes[train]
@@ -83,9 +92,9 @@ def subsample_train(
         held = np.unique(conditions.codes[np.isin(cells, (keys.VAL, keys.TEST))])
         kept = np.isin(codes, _some(conditions, np.unique(codes), held, fraction, rng))
     cells[train[~kept]] = UNUSED
-    record = adata.uns.get(keys.UNS, {}).get(keys.SPLITS, {}).get(screen.split_key, "{}")
     how = {"fraction": fraction, "of": of, "seed": seed}
-    write_cells(adata, conditions, cells, json.loads(record) | {"subsample_train": how})
+    held_out = record.get(HOLDS_OUT, CONDITIONS)
+    write_cells(adata, conditions, cells, record | {RECORDED: how}, held_out=held_out)
 
 
 def _some_of_each(codes: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:

@@ -78,7 +78,7 @@ def effects(
     >>> screen.n_obs == adata.obs.groupby(["cell_type", "perturbation"], observed=True).ngroups
     True
     """
-    from pertscope.get import effects as table_of_effects
+    from pertscope.get._effects import observed_effects
 
     if min_cells < 1:
         raise ValueError(f"`min_cells`={min_cells} must be positive.")
@@ -90,7 +90,7 @@ def effects(
     rows = np.flatnonzero(~conditions.is_control)
     enough = conditions.n_cells[rows] >= min_cells
     require_kept(conditions, rows, enough, f"{min_cells} cells")
-    values = table_of_effects(adata, statistic=statistic, batch_size=batch_size).to_numpy()[enough]
+    values = observed_effects(adata, statistic=statistic, batch_size=batch_size).to_numpy()[enough]
     rows, known = rows[enough], ~np.isnan(values).any(axis=1)
     require_kept(conditions, rows, known, "cells and controls in one batch")
     return effect_screen(adata, conditions, values[known].astype(np.float32), rows[known])

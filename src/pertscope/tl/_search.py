@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from pertscope._core import keys
+from pertscope._core.conditions import screen_conditions
+from pertscope._core.matrix import matrix_of
+from pertscope._core.moments import moments
+from pertscope._core.perturbation_embedding import read_embedding
+from pertscope._core.screen import Screen
+from pertscope._core.splits import split_of
 from pertscope.models._registry import MODELS
-from pertscope.tl._search_space import losses_compare, suggest
+from pertscope.models.checks import encoder_input
+from pertscope.tl._search_space import CHOICES, losses_compare, suggest
 from pertscope.tl._tuning_table import EPOCHS
-from pertscope.tl._validation import OBJECTIVE
+from pertscope.tl._validation import OBJECTIVE, coarse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,8 +68,41 @@ class Search:
             "search_space": self.space,
             "max_epochs": self.max_epochs,
             "seed": self.seed,
+            "training data": self._training_data,
             "validation conditions": self.validation.identity,
         }
+
+    @property
+    def _training_data(self) -> str:
+        """Hash of what trials learn from: cells of train and val, named representations, vectors.
+
+        Of cells, their order, labels, doses and parts count, and the means of their conditions.
+        """
+        screen = Screen.of(self.adata)
+        conditions = screen_conditions(self.adata, screen)
+        part = split_of(self.adata, conditions)
+        rows = np.flatnonzero((part == keys.TRAIN) | (part == keys.VAL))
+        used, codes = np.unique(conditions.codes[rows], return_inverse=True)
+        condition = np.full(len(part), -1)
+        condition[rows] = codes
+        state = hashlib.sha256("\n".join([*conditions.index[used], ""]).encode())
+        state.update(codes.tobytes() + (part[rows] == keys.TRAIN).tobytes())
+        if screen.dose_key in self.adata.obs:
+            state.update(self.adata.obs[screen.dose_key].to_numpy(np.float64)[rows].tobytes())
+        seen = [encoder_input(self.adata, name, None) for name in self._values("use_rep")]
+        for x in (matrix_of(self.adata, screen.layer), *seen):
+            state.update(coarse(moments(x, condition, len(used)).mean))
+        for name in self._values("perturbation_embedding"):
+            held = read_embedding(self.adata, name)
+            state.update("\n".join([*held.names, held.combine]).encode() + held.vectors.tobytes())
+        return state.hexdigest()[:16]
+
+    def _values(self, setting: str) -> list[Any]:
+        """What a setting may be in a trial, where it names something."""
+        fixed = self.candidate.fixed.get(setting)
+        named = fixed if isinstance(fixed, list | tuple) else [fixed]
+        searched = self.space.get(setting, {}).get(CHOICES, [])
+        return [name for name in (*named, *searched) if name is not None]
 
     @property
     def can_prune(self) -> bool:

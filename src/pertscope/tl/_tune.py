@@ -155,7 +155,7 @@ def tune(
             study_name or key,
             seed=seed,
             warmup_epochs=max_epochs // WARMUP_SHARE,
-            asked=search.asked,
+            asked={} if storage is None else search.asked,
         )
         require_actual(adata)
         try:

@@ -55,16 +55,10 @@ class Validation:
 
     @property
     def identity(self) -> str:
-        """What tells validation sets apart: conditions, their cells and means, genes; a hash.
-
-        Means count to 4096ths of the largest: other machines may sum in another order.
-        """
-        n, mean = self._judged.side.moments.n, self._judged.side.moments.mean
-        largest = float(np.abs(mean).max())
-        coarse = np.rint(mean / (largest or 1.0) * 4096).astype("<i2")
-        names = [*self._judged.conditions.index, *map(str, n), *self._screen.var_names]
-        parts = [*names, f"{largest:.6g}"]
-        return hashlib.sha256("\n".join(parts).encode() + coarse.tobytes()).hexdigest()[:16]
+        """What tells validation sets apart: conditions, their cells and means, genes; a hash."""
+        found = self._judged.side.moments
+        names = [*self._judged.conditions.index, *map(str, found.n), *self._screen.var_names, ""]
+        return hashlib.sha256("\n".join(names).encode() + coarse(found.mean)).hexdigest()[:16]
 
     def score(self, model: ResponseModel) -> dict[str, float]:
         """``objective = RMSE + 0.1 rank``, and its parts, each a mean over conditions.
@@ -82,6 +76,13 @@ class Validation:
         rank = float(np.nanmean(scores["rmse_rank", "mean"])) if self._ranked else float("nan")
         total = rmse + (RANK_WEIGHT * rank if self._ranked else 0.0)
         return {OBJECTIVE: total, RMSE: rmse, RANK: rank}
+
+
+def coarse(mean: np.ndarray) -> bytes:
+    """Means to 4096ths of the largest: other machines may sum in another order."""
+    largest = float(np.abs(mean).max())
+    parts = np.rint(mean / (largest or 1.0) * 4096).astype("<i2")
+    return f"{largest:.6g}".encode() + parts.tobytes()
 
 
 def _without_test(adata: AnnData) -> AnnData:

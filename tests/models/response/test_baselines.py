@@ -77,6 +77,37 @@ def test_mean_effect(adata) -> None:
     agree(adata, model, dict.fromkeys(TEST | VAL, overall))
 
 
+def test_mean_effects_of_contexts_that_read_alike(adata, tmp_path) -> None:
+    """Joined by ``|`` the first two are one."""
+    values = {"x": ("a|b", "c"), "y": ("a", "b|c"), "z": ("a\\", "b|c")}
+    effects = train_effects(adata)
+    for i, key in enumerate(["line", "time"]):
+        adata.obs[key] = [values[c][i] for c in adata.obs["cell_type"]]
+    ps.pp.register(adata, covariate_keys=["line", "time"])
+    model = ps.tl.fit_mean_effect(adata)
+    model.save(tmp_path / "model")
+    for fitted in (model, ps.models.MeanEffect.load(tmp_path / "model", adata)):
+        for c, (line, time) in values.items():  # one by one: the names of rows read alike too
+            asked = pd.DataFrame({"line": [line], "time": [time], "perturbation": ["A"]})
+            shift = np.mean([e for (k, _), e in effects.items() if k == c], axis=0)
+            want = mean_of(adata, c, "control") + shift
+            np.testing.assert_allclose(fitted.predict(asked).X, want[None], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("keys", [["cell_type"], ["cell_type", "batch"]])
+def test_plain_contexts_keep_their_names(keys) -> None:
+    """Models that were saved before names were told apart still load."""
+    adata = small_screen()
+    if len(keys) == 1:
+        adata.obs["cell_type"] = adata.obs["cell_type"].cat.rename_categories({"A": "a|b"})
+    ps.pp.register(adata, covariate_keys=keys)
+    adata.obs["split"] = np.where(adata.obs["split"] == "test", "test", "train")
+    model = ps.models.MeanEffect(adata)
+    model.train()
+    names = adata.obs[keys].astype(str).agg("|".join, axis=1)
+    assert set(model._arrays()["groups"]) == set(names)
+
+
 def test_mean_effect_of_a_context_without_training(adata) -> None:
     in_y = (adata.obs["cell_type"] == "y") & (adata.obs["perturbation"] != "control")
     adata.obs["split"] = adata.obs["split"].astype(object).where(~in_y, "test")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pertscope._core.deg_labels import deg_labels, macro_f1_per_condition, macro_f1_per_gene
+from pertscope._core.statistics import is_rounding
 from pertscope.ev import _deg_agreement as agreement
 from pertscope.ev._batch_labels import MAJORITY, labels_by_batches
 from pertscope.ev._deg_curves import evidence, pr_auc, roc_auc
@@ -35,10 +36,14 @@ def _tool(comparison: Comparison) -> bool:
 
 
 def fold(comparison: Comparison, side: Side) -> np.ndarray:
-    """Change of each gene: the effect, or the fold change of cell-eval, float64 ``(p, genes)``."""
+    """Change of each gene: the effect, or the fold change of cell-eval, float64 ``(p, genes)``.
+
+    A gene left at its control and saved as float32 has no direction: its effect is 0.
+    """
     if _tool(comparison):
         return side.once("fold", lambda: _single_fold(side))
-    return comparison.values(side, "effect")
+    effect = comparison.values(side, "effect")
+    return np.where(is_rounding(effect, side.control_moments.mean), 0.0, effect)
 
 
 def _single_fold(side: Side) -> np.ndarray:

@@ -127,16 +127,16 @@ def _metric(
 
 
 METRICS: dict[str, Metric] = {
-    "energy_distance": _metric(_each(_energy), ENERGY),
-    "half_energy_distance": _metric(_each(_half_energy), ENERGY),
+    "energy_distance": _metric(_each(_energy), ENERGY, "square"),
+    "half_energy_distance": _metric(_each(_half_energy), ENERGY, "square"),
     "squared_energy_distance": _metric(_each(_squared_energy), ENERGY, "square"),
     "mmd_linear": _metric(
         _each(lambda x, y, _: mmd_linear(x, y)), "Gretton et al. (2012)", "square"
     ),
-    "mmd_rbf": _metric(_each(_mmd_rbf), "Gretton et al. (2012); widths of CellFlow"),
-    "mmd_rbf_median": _metric(_each(_mmd_median), "Gretton et al. (2012)"),
-    "wasserstein": _metric(_each(_wasserstein), "Villani (2009)"),
-    "sliced_wasserstein": _metric(_each(_sliced), "Bonneel et al. (2015)"),
+    "mmd_rbf": _metric(_each(_mmd_rbf), "Gretton et al. (2012); widths of CellFlow", "square"),
+    "mmd_rbf_median": _metric(_each(_mmd_median), "Gretton et al. (2012)", "square"),
+    "wasserstein": _metric(_each(_wasserstein), "Villani (2009)", "root"),
+    "sliced_wasserstein": _metric(_each(_sliced), "Bonneel et al. (2015)", "root"),
     "sinkhorn": _metric(_each(lambda x, y, _: sinkhorn(x, y)), "Cuturi (2013)"),
     "variance_spearman": Metric(
         _variances,

@@ -128,9 +128,13 @@ METRICS: dict[str, Metric] = {
         PERTURBENCH,
         half_depth="spearman-brown",
     ),
-    "r2": Metric(_r2, STATISTICS, True, NO_LIMIT_BELOW, "means", PERTURBENCH),
+    "r2": Metric(
+        _r2, STATISTICS, True, NO_LIMIT_BELOW, "means", PERTURBENCH, half_depth="residual"
+    ),
     "weighted_mse": Metric(
         _weighted_mse, _OF_GENES, False, ANY, "means", WEIGHTED, half_depth="square"
     ),
-    "weighted_r2": Metric(_weighted_r2, _OF_GENES, True, NO_LIMIT_BELOW, "means", WEIGHTED),
+    "weighted_r2": Metric(
+        _weighted_r2, _OF_GENES, True, NO_LIMIT_BELOW, "means", WEIGHTED, half_depth="residual"
+    ),
 }

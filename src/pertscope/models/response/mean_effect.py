@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, ClassVar, final
 import numpy as np
 
 from pertscope._core.messages import listed
+from pertscope.models.control_means import context_names
 from pertscope.models.effect_model import EffectModel
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from pertscope._core.conditions import Conditions
-
-SEPARATOR = "|"
 
 
 @final
@@ -52,14 +51,13 @@ class MeanEffect(EffectModel):
     def __init__(self, adata: AnnData, *, per_covariate: bool = True) -> None:
         super().__init__(adata, per_covariate=per_covariate)
 
-    def _group(self, conditions: Conditions) -> list[str]:
+    def _group(self, conditions: Conditions) -> np.ndarray:
         if not self.settings["per_covariate"]:
-            return ["all"] * len(conditions)
-        keys = list(self.screen.covariate_keys)
-        return [SEPARATOR.join(row) for row in conditions.table[keys].to_numpy(dtype=str)]
+            return np.full(len(conditions), "all")
+        return context_names(conditions)
 
     def _fit(self, conditions: Conditions, effects: np.ndarray) -> None:
-        group = np.array(self._group(conditions))
+        group = self._group(conditions)
         self._means = {g: effects[group == g].mean(axis=0) for g in np.unique(group)}
 
     def _effects(self, conditions: Conditions) -> np.ndarray:
