@@ -49,8 +49,8 @@ def ceiling(
 
     - ``"split-half"``: one half of the cells of every condition, and of its controls, against the
       other half; `n_outer` halvings. Squared distances are divided by 2, distances by its root,
-      correlations r become ``2 r / (1 + r)``, which is what two whole experiments would have;
-      other metrics stay those of half the cells.
+      what r2 lacks of 1 by 2, correlations r become ``2 r / (1 + r)``, which is what two whole
+      experiments would have; other metrics stay those of half the cells.
     - ``"bootstrap"``: cells of every condition and of its controls drawn with replacement, against
       the observation; `n_outer` samples.
     - ``"hierarchical-bootstrap"``: batches drawn with replacement, then cells within them;

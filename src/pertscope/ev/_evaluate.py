@@ -76,8 +76,8 @@ def evaluate(
     other, mean of five halvings; both against the observed controls where predictions are, else
     each against its own half of the controls. Half as many cells have twice the variance: squared
     distances are divided by 2, distances by its root, what r2 lacks of 1 by 2, correlations r
-    become ``2 r / (1 + r)``; ranks and DEG metrics stay those of half the cells, mostly short of what a whole replicate would
-    reach.
+    become ``2 r / (1 + r)``; ranks and DEG metrics stay those of half the cells, mostly short of
+    what a whole replicate would reach.
 
     :func:`pertscope.get.scores` then has, beside the means, ``normalised = (score - floor) /
     (ceiling - floor)``: 0 is no better than a guess, 1 as good as the experiment done again.
