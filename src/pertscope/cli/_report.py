@@ -91,7 +91,7 @@ def page(found: Judgement, figures: Sequence[Figure], tables: Sequence[str]) -> 
 
 def _facts(found: Judgement) -> str:
     summary = get.screen(found.adata)
-    controls = (f"{k}: {v:,}" if k else f"{v:,}" for k, v in summary.n_controls.items())
+    controls = (f"{'|'.join(k)}: {v:,}" if k else f"{v:,}" for k, v in summary.n_controls.items())
     rows = {
         "screen": found.screen_file.name,
         "cells x genes": f"{summary.n_cells:,} x {summary.n_genes:,}",

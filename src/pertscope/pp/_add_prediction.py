@@ -54,11 +54,9 @@ def add_prediction(adata: AnnData, prediction: AnnData, key: str) -> None:
     >>> adata = ps.datasets.simulate_screen(n_perturbations=4, n_genes=50, seed=0)
     >>> ps.pp.register(adata, covariate_keys=["cell_type"])
     >>> ps.pp.normalize(adata)
-    >>> means = ps.get.conditions(adata).query("~is_control")
+    >>> cells = adata[adata.obs["perturbation"] != "control"]  # as if another tool made them
     >>> prediction = ad.AnnData(
-    ...     ps.get.effects(adata).to_numpy(),
-    ...     obs=means[["cell_type", "perturbation"]],
-    ...     var=adata.var[[]],
+    ...     cells.X.copy(), obs=cells.obs[["cell_type", "perturbation"]], var=adata.var[[]]
     ... )
     >>> ps.pp.add_prediction(adata, prediction, "my_model")
     >>> ps.get.prediction(adata, "my_model").shape == prediction.shape
