@@ -140,3 +140,22 @@ def test_index_named_like_a_column() -> None:
     found = conditions_of(adata.obs, Screen.of(adata))
     pd.testing.assert_frame_equal(found.table, expected.table)
     np.testing.assert_array_equal(found.codes, expected.codes)
+
+
+@pytest.mark.parametrize("n_rows", [1, 6, 400])
+def test_codes_and_table_against_pandas(n_rows) -> None:
+    """More pairs of labels than rows, and fewer; unused categories and labels that are numbers."""
+    rng = np.random.default_rng(n_rows)
+    obs = pd.DataFrame(
+        {
+            "perturbation": rng.choice(["control", "B", "a"], n_rows),
+            "line": pd.Categorical(rng.choice(["z", "y"], n_rows), categories=["z", "unused", "y"]),
+            "day": rng.integers(1, 12, n_rows),
+        },
+        index=[f"cell{i}" for i in range(n_rows)],
+    )
+    screen = Screen(perturbation_key="perturbation", covariate_keys=("line", "day"))
+    found = conditions_of(obs, screen)
+    groups = obs.astype(str).groupby(screen.condition_keys, sort=True)
+    np.testing.assert_array_equal(found.codes, groups.ngroup())
+    assert found.table.to_numpy().tolist() == [list(name) for name in groups.groups]

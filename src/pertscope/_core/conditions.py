@@ -137,9 +137,9 @@ def conditions_of(obs: pd.DataFrame, screen: Screen) -> Conditions:
     for column in columns.values():  # categories are sorted, and so are pairs of them
         n_labels = len(column.categories)
         codes, n = _renumbered(codes * n_labels + column.codes, n * n_labels)
-    first = np.empty(n, dtype=np.int64)
-    first[codes[::-1]] = np.arange(len(codes))[::-1]
-    table = pd.DataFrame({key: np.asarray(column[first]) for key, column in columns.items()})
+    row = np.empty(n, dtype=np.int64)
+    row[codes] = np.arange(len(codes))  # any row of a condition has its labels
+    table = pd.DataFrame({key: np.asarray(column[row]) for key, column in columns.items()})
     table = table.astype(str)
     return Conditions(table, codes, screen)
 
